@@ -1,0 +1,98 @@
+/**
+ * Exact sampling of language-model tokens inside the LM-head matmul: the contract, the float64 oracle and the
+ * embedded CPU backend. Runs unchanged in browsers, Node and Deno.
+ *
+ * @example
+ * ```ts
+ * import { createSampler } from '@flashsampling/core'
+ *
+ * const sampler = await createSampler({
+ *   lmHead: { dtype: 'f32', vocabSize: 3, hiddenSize: 2, data: Float32Array.of(1, 0, 0, 1, 1, 1) },
+ * })
+ * const { tokenIds, logprobs } = await sampler.sample({
+ *   hiddenStates: Float32Array.of(0.5, -0.25),
+ *   params: { seed: 42n, temperature: 0.8, topP: 0.95 },
+ * })
+ * await sampler.dispose()
+ * ```
+ *
+ * @module
+ */
+export type {
+  Backend,
+  BackendCapabilities,
+  BackendFeature,
+  BackendSession,
+  RowBatch,
+  SessionOptions,
+} from './backend.ts'
+export { type CpuBackendOptions, createCpuBackend } from './cpu/cpu-backend.ts'
+export {
+  type BackendAttempt,
+  BackendUnavailableError,
+  DisposedError,
+  FlashSamplingError,
+  type FlashSamplingErrorCode,
+  OutOfMemoryError,
+  RowError,
+  UnsupportedFeatureError,
+  WorkerFailedError,
+} from './errors.ts'
+export {
+  createOnlineSampler,
+  type GroupedDraw,
+  type GroupSummary,
+  mergeDistributed,
+  type OnlineSampler,
+  sampleGroups,
+  summarizeGroup,
+} from './groups.ts'
+export {
+  bf16ToNumber,
+  f16ToNumber,
+  normalizeLmHead,
+  readWeightRows,
+  rowByteLength,
+  STORAGE_FORMATS,
+  type StorageFormat,
+} from './lm-head.ts'
+export {
+  type Candidate,
+  EMPTY_CANDIDATE,
+  EMPTY_LOG_MASS,
+  type LogMass,
+  logMassOf,
+  logSumExp,
+  mergeCandidates,
+  mergeLogMass,
+} from './merge.ts'
+export {
+  deriveRowKey,
+  gumbelFromBits,
+  type NoiseDomain,
+  type NoiseKey,
+  type NoiseScheme,
+  noiseBitsFromRowKey,
+  tokenNoiseBits,
+  uniformFromBits,
+} from './noise.ts'
+export { type OracleDraw, type OracleResult, sampleFromLogits } from './oracle.ts'
+export { type LogitEdit, type RowParams, normalizeParams } from './params.ts'
+export { philox2x32, philox4x32 } from './philox.ts'
+export { type CreateSamplerOptions, createSampler } from './sampler.ts'
+export { transformLogits } from './transform.ts'
+export type {
+  BackendBuffer,
+  DType,
+  HiddenStates,
+  LmHead,
+  LmHeadShard,
+  LogprobsMode,
+  QuantizedFormat,
+  SampleOptions,
+  SampleResult,
+  Sampler,
+  SampleStats,
+  SamplingParams,
+  TopLogprobs,
+} from './types.ts'
