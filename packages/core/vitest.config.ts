@@ -1,7 +1,3 @@
-import { defineConfig } from 'vitest/config'
+import { packageConfig } from '../../vitest.shared.ts'
 
-export default defineConfig({
-  resolve: { conditions: ['@flashsampling/source'] },
-  ssr: { resolve: { conditions: ['@flashsampling/source'] } },
-  test: { name: 'core', include: ['src/**/*.test.ts', 'test/**/*.test.ts'], testTimeout: 120_000 },
-})
+export default packageConfig('core')

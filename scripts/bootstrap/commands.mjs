@@ -1,0 +1,133 @@
+import { repositoryRoot } from '../lib/workspace.mjs'
+import { installDependencies } from './install.mjs'
+import { findPnpm } from './pnpm.mjs'
+import { closingLine, readTestResults, removeTestResults } from './results.mjs'
+import { runInherited, runStep, StepFailedError } from './steps.mjs'
+
+/** @type {Record<string, (args: string[]) => Promise<number>>} */
+const commands = { demo, test, setup, ok, rehearse }
+
+/**
+ * Runs one command and turns its outcome into an exit code.
+ *
+ * @param {string[]} argv - Command, then its arguments.
+ * @returns {Promise<number>} Exit code.
+ */
+export async function main([name = '', ...args]) {
+  const command = Object.hasOwn(commands, name) ? commands[name] : undefined
+  if (command === undefined) {
+    console.error(
+      `Cannot run "${name}" as the command must be one of ${Object.keys(commands).join(', ')}`,
+    )
+    return 1
+  }
+  try {
+    return await command(args)
+  } catch (error) {
+    if (!(error instanceof StepFailedError)) throw error
+    console.error(error.message)
+    return error.exitCode
+  }
+}
+
+/**
+ * Installs, builds and runs the demo with the given arguments.
+ *
+ * @param {string[]} args - Options of the demo.
+ */
+async function demo(args) {
+  const env = await prepare()
+  await runTurbo('build', ['build', '--filter=flashsampling-bench...'], env)
+  return runInherited(process.execPath, ['apps/bench/dist/cli.js', 'demo', ...args], env)
+}
+
+/**
+ * Installs, builds, checks and tests every package; ends with the count of tests.
+ *
+ * @param {string[]} args - Handed to vitest, for example `-t ties`.
+ */
+async function test(args) {
+  const env = await prepare()
+  await runTurbo('build', ['build'], env)
+  await runTurbo('types', ['types'], env)
+  await runScript('format and lint', 'lint', env)
+  await runScript('repository checks', 'check', env)
+  return unitTests(args, env)
+}
+
+/** Everything that a pull request must pass: `npm test`, unused code, documentation and packed packages. */
+async function ok() {
+  const env = await prepare()
+  await runTurbo('build', ['build'], env)
+  await runTurbo('types', ['types'], env)
+  await runScript('format and lint', 'lint', env)
+  await runScript('repository checks', 'check', env)
+  await runScript('unused code', 'knip', env)
+  await runScript('documentation', 'docs:check', env)
+  await runScript('packed packages', 'check:packages', env)
+  return unitTests([], env)
+}
+
+/** Installs and builds everything, then prints the environment. */
+async function setup() {
+  const env = await prepare()
+  await runTurbo('build', ['build'], env)
+  return runInherited(process.execPath, ['scripts/report-env.mjs'], env)
+}
+
+/**
+ * Publishes every package to a registry on the loopback interface and uses it from empty projects.
+ *
+ * @param {string[]} args - Options of the rehearsal.
+ */
+async function rehearse(args) {
+  const env = await prepare()
+  await runTurbo('build', ['build'], env)
+  return runInherited(process.execPath, ['scripts/release-rehearse.mjs', ...args], env)
+}
+
+/** @returns {Promise<NodeJS.ProcessEnv>} Environment with pnpm on its PATH and all dependencies installed. */
+async function prepare() {
+  const env = { ...process.env, PATH: await findPnpm(), TURBO_TELEMETRY_DISABLED: '1' }
+  await installDependencies(env)
+  return env
+}
+
+/**
+ * Runs turbo tasks; turbo itself needs pnpm on the PATH.
+ *
+ * @param {string} label
+ * @param {string[]} args
+ * @param {NodeJS.ProcessEnv} env
+ */
+async function runTurbo(label, args, env) {
+  await runStep(label, 'pnpm', ['exec', 'turbo', 'run', ...args, '--output-logs=errors-only'], env)
+}
+
+/**
+ * Runs a script of the root manifest.
+ *
+ * @param {string} label
+ * @param {string} script
+ * @param {NodeJS.ProcessEnv} env
+ */
+async function runScript(label, script, env) {
+  await runStep(label, 'pnpm', ['run', script], env)
+}
+
+/**
+ * Runs the tests of every package, output visible, and prints the closing line.
+ *
+ * @param {string[]} args - Handed to vitest.
+ * @param {NodeJS.ProcessEnv} env
+ */
+async function unitTests(args, env) {
+  removeTestResults(repositoryRoot)
+  const forwarded = args.length > 0 ? ['--', ...args] : []
+  const turboArgs = ['test', '--log-prefix=none', '--concurrency=1', '--continue', ...forwarded]
+  const code = await runInherited('pnpm', ['exec', 'turbo', 'run', ...turboArgs], env)
+  const results = readTestResults(repositoryRoot)
+  for (const problem of results.problems) console.error(problem)
+  console.log(`\n${closingLine(results)}`)
+  return code !== 0 ? code : results.problems.length > 0 ? 1 : 0
+}
