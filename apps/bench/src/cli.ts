@@ -5,8 +5,11 @@
  * @module
  */
 import { Command } from 'commander'
+import { createDemoCommand } from './commands/demo.ts'
+import { runProgram } from './ui/run-program.ts'
 
 const program = new Command('flashsampling-bench')
-program.description('FlashSampling: demo, verify and benchmarks')
+  .description('FlashSampling: demo, verify and benchmarks')
+  .addCommand(createDemoCommand())
 
-await program.parseAsync()
+process.exitCode = await runProgram(program, process.argv.slice(2))

@@ -1,0 +1,194 @@
+/**
+ * The demo: text from a real model, its head and draw done by `createSampler`.
+ *
+ * @module
+ */
+import {
+  createCpuBackend,
+  createSampler,
+  normalizeParams,
+  type Sampler,
+  type SamplingParams,
+} from '@flashsampling/core'
+import { formatBytes, Progress } from '../ui/progress.ts'
+import { UserError } from '../ui/user-error.ts'
+import { fetchModel } from './fetch-model.ts'
+import { type GeneratedToken, type GenerationStats, generate, rowSeed } from './generate.ts'
+import { type LoadedModel, loadModel } from './load-model.ts'
+import { SMOLLM2 } from './model-package.ts'
+import { describeReport, OracleCheck } from './oracle-check.ts'
+import { RowPrinter } from './row-printer.ts'
+
+/** Options of the demo, as the command line gives them. */
+export interface DemoOptions {
+  /** User messages, or texts to continue with `raw`; one row of the batch each. */
+  prompts: readonly string[]
+  /** Continues the prompts as they are, without the chat template. */
+  raw: boolean
+  /** A GGUF file of a Llama model; `undefined` fetches SmolLM2-135M-Instruct. */
+  model?: string | undefined
+  /** Seed of row 0. */
+  seed: bigint
+  /** Most tokens a row. */
+  maxTokens: number
+  /** Parameters that all rows share. */
+  params: Omit<SamplingParams, 'seed'>
+  /** Threads of the CPU backend; `undefined` lets it choose. */
+  threads?: number | undefined
+  /** Kernels of the CPU backend. */
+  kernels: 'auto' | 'wasm' | 'typescript'
+  /** Recomputes every token by the float64 oracle. */
+  verifyOracle: boolean
+}
+
+/** Where the demo writes. */
+export interface DemoStreams {
+  /** Receives the generated text and the oracle's verdict: the same for the same options. */
+  out: (text: string) => void
+  /** Receives everything else: notices and times. */
+  log: (line: string) => void
+}
+
+/**
+ * Runs the demo.
+ *
+ * @param options - What to generate.
+ * @param streams - Where to write.
+ * @returns `true` when every token is as the oracle says, or the oracle was not asked.
+ * @throws {UserError} when the model cannot be used or an option is wrong.
+ */
+export async function runDemo(options: DemoOptions, streams: DemoStreams): Promise<boolean> {
+  checkOptions(options)
+  const path = options.model ?? (await fetchModel(SMOLLM2, streams.log))
+  const model = await loadModel(path)
+  const prompts = encodePrompts(options, model, path)
+  const sampler = await createSampler({
+    lmHead: model.lmHead,
+    backend: createCpuBackend({ threads: options.threads, kernels: options.kernels }),
+  })
+  try {
+    return await writeTexts(options, streams, model, prompts, sampler)
+  } finally {
+    await sampler.dispose()
+  }
+}
+
+/** Finds wrong values before anything is downloaded; the messages are core's own. */
+function checkOptions(options: DemoOptions): void {
+  // Token ids play no part here, so any vocabulary size serves.
+  normalizeParams({ ...options.params, seed: options.seed }, Number.MAX_SAFE_INTEGER)
+  if (!Number.isSafeInteger(options.maxTokens) || options.maxTokens < 1) {
+    throw new UserError(
+      `Cannot generate text as "maxTokens" must be a whole number >= 1: current value is ${options.maxTokens}`,
+    )
+  }
+}
+
+function encodePrompts(options: DemoOptions, model: LoadedModel, path: string): number[][] {
+  const { tokenizer, body } = model
+  const { contextLength } = body.config
+  return options.prompts.map((prompt) => {
+    const tokenIds = tokenizer.encode(options.raw ? prompt : tokenizer.applyChatTemplate(prompt))
+    if (tokenIds.length === 0) {
+      throw new UserError(
+        'Cannot generate text as a prompt is empty: pass --prompt with at least one character',
+      )
+    }
+    if (tokenIds.length + options.maxTokens > contextLength) {
+      throw new UserError(
+        `Cannot generate text as a prompt of ${tokenIds.length} tokens and ${options.maxTokens} new ones exceed the ` +
+          `${contextLength} tokens of ${path}: shorten the prompt or lower --max-tokens`,
+      )
+    }
+    return tokenIds
+  })
+}
+
+async function writeTexts(
+  options: DemoOptions,
+  streams: DemoStreams,
+  model: LoadedModel,
+  prompts: readonly (readonly number[])[],
+  sampler: Sampler,
+): Promise<boolean> {
+  const { tokenizer } = model
+  const oracle = options.verifyOracle ? new OracleCheck(model.lmHead) : null
+  const progress = new Progress({
+    label: 'Reading the prompt',
+    total: prompts.reduce((sum, tokenIds) => sum + tokenIds.length, 0),
+    format: (tokens) => `${tokens} tokens`,
+  })
+  const printer = new RowPrinter(headingsOf(options), streams.out)
+  const decoders = prompts.map(() => tokenizer.createDecoder())
+  const tokens: GeneratedToken[] = []
+  const stats = await generate({
+    body: model.body,
+    sampler,
+    prompts,
+    params: options.params,
+    seed: options.seed,
+    maxTokens: options.maxTokens,
+    endTokenIds: tokenizer.endTokenIds,
+    onPromptProgress: (done) => progress.update(done),
+    onToken: (token) => {
+      progress.done()
+      const { row, tokenId, draw } = token
+      if (!tokenizer.endTokenIds.has(tokenId)) printer.push(row, decoders[row]?.push(tokenId) ?? '')
+      oracle?.check(draw.hiddenState, draw.params, token)
+      tokens.push(token)
+    },
+    onRowEnd: (row) => {
+      printer.push(row, decoders[row]?.end() ?? '')
+      printer.end(row)
+    },
+  })
+  if (options.params.logprobs) writeLogprobs(tokens, tokenizer, streams)
+  writeSummary(stats, sampler, streams)
+  if (oracle === null) return true
+  streams.out(`oracle: ${describeReport(oracle.report)}\n`)
+  return oracle.report.differences === 0
+}
+
+function headingsOf({ prompts, seed }: DemoOptions): string[] {
+  if (prompts.length === 1) return ['']
+  return prompts.map((prompt, row) => `--- ${row}, seed ${rowSeed(seed, row)}: ${prompt}\n`)
+}
+
+function writeLogprobs(
+  tokens: readonly GeneratedToken[],
+  tokenizer: LoadedModel['tokenizer'],
+  streams: DemoStreams,
+): void {
+  const textOf = (tokenId: number): string => {
+    const decoder = tokenizer.createDecoder()
+    return JSON.stringify(decoder.push(tokenId) + decoder.end())
+  }
+  streams.out('row step token logprob; most likely tokens\n')
+  for (const { row, step, tokenId, logprob, topLogprobs } of tokens) {
+    const top = Array.from(topLogprobs?.tokenIds ?? [], (id, rank) => {
+      return `${textOf(id)} ${topLogprobs?.logprobs[rank]?.toFixed(3)}`
+    })
+    streams.out(`${row} ${step} ${textOf(tokenId)} ${logprob.toFixed(3)}; ${top.join(', ')}\n`)
+  }
+}
+
+function writeSummary(stats: GenerationStats, sampler: Sampler, streams: DemoStreams): void {
+  const { promptTokens, promptMs, drawnTokens, steps, bodyMs, headMs } = stats
+  // The first step of each row reads the hidden state that the prompt left behind.
+  const totalMs = bodyMs + headMs
+  const perSecond = (count: number, ms: number): string => (count / (ms / 1000)).toFixed(1)
+  const percent = (ms: number): string => `${((100 * ms) / totalMs).toFixed(1)} %`
+  const unwrittenBytes = sampler.vocabSize * 4 * drawnTokens
+  streams.log(`prompt: ${promptTokens} tokens in ${(promptMs / 1000).toFixed(2)} s`)
+  streams.log(
+    `text: ${drawnTokens} tokens in ${(totalMs / 1000).toFixed(2)} s, ${perSecond(drawnTokens, totalMs)} tokens/s`,
+  )
+  streams.log(
+    `time: head and draw ${percent(headMs)} (${(headMs / steps).toFixed(2)} ms a step, backend ${sampler.backend}), ` +
+      `body ${percent(bodyMs)}`,
+  )
+  streams.log(
+    `logits never written: ${formatBytes(unwrittenBytes)} ` +
+      `(${sampler.vocabSize} tokens x 4 bytes x ${drawnTokens} draws)`,
+  )
+}
