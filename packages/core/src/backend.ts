@@ -5,12 +5,12 @@
  *
  * @module
  */
+import type { CheckedShard } from './lm-head.ts'
 import type { NoiseScheme } from './noise.ts'
 import type { RowParams } from './params.ts'
 import type {
   BackendBuffer,
   DType,
-  LmHeadShard,
   QuantizedFormat,
   SampleResult,
 } from './types.ts'
@@ -68,7 +68,7 @@ export interface BackendSession {
 /** What a session is made from. */
 export interface SessionOptions {
   /** Shards in ascending order of `vocabStart`, without overlap, checked by core. */
-  shards: readonly Required<LmHeadShard>[]
+  shards: readonly CheckedShard[]
   /** Noise scheme of every draw. */
   noiseScheme: NoiseScheme
 }

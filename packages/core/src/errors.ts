@@ -30,8 +30,10 @@ const marker = Symbol.for('flashsampling.error')
 export class FlashSamplingError extends Error {
   /** Machine-readable condition, stable across versions. */
   readonly code: FlashSamplingErrorCode
-  /** Marker by which {@link FlashSamplingError.isInstance} recognises the class across package copies. */
-  readonly [marker] = true
+  static {
+    // A marker on the prototype, so that another copy of the package recognises the class.
+    Object.defineProperty(FlashSamplingError.prototype, marker, { value: true })
+  }
 
   /**
    * @param code - Machine-readable condition.

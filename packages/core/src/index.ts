@@ -26,7 +26,33 @@ export type {
   RowBatch,
   SessionOptions,
 } from './backend.ts'
-export { type CpuBackendOptions, createCpuBackend } from './cpu/cpu-backend.ts'
+export {
+  type ChiSquareOptions,
+  type ConformanceCaseResult,
+  type ConformanceOptions,
+  type ConformanceReport,
+  caseFromLogits,
+  chiSquarePValue,
+  chiSquareTest,
+  chiSquareTwoSampleTest,
+  createGenerator,
+  type ExpectLike,
+  type Generator,
+  gTest,
+  independenceTest,
+  type MakeCaseOptions,
+  makeCase,
+  NOISE_ERROR,
+  poissonTest,
+  type RowReference,
+  referenceRow,
+  runConformance,
+  splitHead,
+  type TestCase,
+  type TestStatistic,
+} from './conformance/index.ts'
+export { type CpuBackendOptions, createCpuBackend, type CpuBackend } from './cpu/cpu-backend.ts'
+export type { CpuBuffer } from './cpu/arena.ts'
 export {
   type BackendAttempt,
   BackendUnavailableError,
@@ -49,6 +75,7 @@ export {
 } from './groups.ts'
 export {
   bf16ToNumber,
+  type CheckedShard,
   f16ToNumber,
   normalizeLmHead,
   readWeightRows,

@@ -25,6 +25,12 @@ export const STORAGE_FORMATS: Readonly<Record<DType | QuantizedFormat, StorageFo
   q6_k: { blockWeights: 256, blockBytes: 210 },
 }
 
+/** A shard in its normal form. */
+export interface CheckedShard extends LmHeadShard {
+  /** Global token id of the first row. */
+  vocabStart: number
+}
+
 const ACTION = 'load the LM head'
 
 /**
@@ -53,7 +59,7 @@ export function isBackendBuffer(data: unknown): data is BackendBuffer {
  * @throws {RangeError} when a size is out of range or shards overlap.
  */
 export function normalizeLmHead(lmHead: LmHead): {
-  shards: Required<LmHeadShard>[]
+  shards: CheckedShard[]
   hiddenSize: number
   vocabSize: number
 } {
@@ -88,7 +94,7 @@ export function normalizeLmHead(lmHead: LmHead): {
   return { shards, hiddenSize, vocabSize: end }
 }
 
-function checkShard(shard: LmHeadShard, name: string): Required<LmHeadShard> {
+function checkShard(shard: LmHeadShard, name: string): CheckedShard {
   if (typeof shard !== 'object' || shard === null) throw invalidType(ACTION, name, 'an object', shard)
   const { dtype, vocabSize, hiddenSize, data, vocabStart = 0 } = shard
   const format = STORAGE_FORMATS[dtype]

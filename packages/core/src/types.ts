@@ -117,8 +117,10 @@ export interface TopLogprobs {
 export interface SampleStats {
   /** Rows whose certificate failed in the first pass, so that an exact further pass over the head was made. */
   secondPassRows: number
-  /** Passes over the head in all: 1 where no row needed more. */
+  /** Rounds of passes over the head: 1 where no row needed more. */
   passes: number
+  /** Memory that the backend holds beside the weights, bytes. */
+  workspaceBytes: number
 }
 
 /** Result of one call of {@link Sampler.sample}. */

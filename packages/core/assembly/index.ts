@@ -1,0 +1,156 @@
+// The WebAssembly kernels: fused sampling over tiles of the vocabulary. Entry points only; see src/cpu/layout.ts for
+// the memory and src/cpu/typescript/ for the readable twin of every function.
+import {
+  CONTROL_NEXT_TILE,
+  DTYPE_F32,
+  JOB_BATCH_SIZE,
+  JOB_HIDDEN_SIZE,
+  JOB_HIDDEN_STATES,
+  JOB_NOISE_SCHEME,
+  JOB_NUM_SHARDS,
+  JOB_NUM_TILES,
+  JOB_ROWS,
+  JOB_SCRATCH,
+  JOB_SCRATCH_STRIDE,
+  JOB_SHARDS,
+  JOB_STATES,
+  JOB_STATES_STRIDE,
+  JOB_TILE_VOCAB,
+  ROW_BYTES,
+  ROW_STATE_OFFSET,
+  SHARD_BYTES,
+  SHARD_DTYPE,
+  SHARD_FIRST_TILE,
+  SHARD_NUM_ROWS,
+  SHARD_ROW_STRIDE,
+  SHARD_VOCAB_START,
+  SHARD_WEIGHT,
+} from '../src/cpu/layout'
+import { dotRows } from './dot'
+import { foldTile } from './epilogue'
+import { gumbel4 } from './math'
+import { widenRow } from './widen'
+
+// @ts-ignore: decorator
+@inline const WIDE_ROWS: u32 = 8
+
+// @ts-ignore: decorator
+@inline
+function field(job: usize, offset: i32): u32 {
+  return load<u32>(job + offset)
+}
+
+/** Takes tiles until none is left and folds them into the thread's row states. */
+export function scan(job: usize, thread: u32): void {
+  const batchSize = field(job, JOB_BATCH_SIZE)
+  const hiddenSize = field(job, JOB_HIDDEN_SIZE)
+  const hiddenStates: usize = field(job, JOB_HIDDEN_STATES)
+  const rows: usize = field(job, JOB_ROWS)
+  const tileVocab = field(job, JOB_TILE_VOCAB)
+  const scheme = field(job, JOB_NOISE_SCHEME)
+  const numTiles = field(job, JOB_NUM_TILES)
+  const states: usize = field(job, JOB_STATES) + thread * field(job, JOB_STATES_STRIDE)
+  const scratch: usize = field(job, JOB_SCRATCH) + thread * field(job, JOB_SCRATCH_STRIDE)
+  const stride = <usize>((tileVocab + 45) & ~15) << 2
+  const raw = scratch + batchSize * stride
+  const wide = raw + stride
+  let shard: usize = field(job, JOB_SHARDS)
+  const lastShard = shard + (field(job, JOB_NUM_SHARDS) - 1) * SHARD_BYTES
+  while (true) {
+    const tileIdx = atomic.add<u32>(CONTROL_NEXT_TILE, 1)
+    if (tileIdx >= numTiles) return
+    while (shard < lastShard && tileIdx >= load<u32>(shard + SHARD_BYTES + SHARD_FIRST_TILE)) {
+      shard += SHARD_BYTES
+    }
+    const rowStride: usize = load<u32>(shard + SHARD_ROW_STRIDE)
+    const firstRow = (tileIdx - load<u32>(shard + SHARD_FIRST_TILE)) * tileVocab
+    const numRows = min(tileVocab, load<u32>(shard + SHARD_NUM_ROWS) - firstRow)
+    const start = load<u32>(shard + SHARD_VOCAB_START) + firstRow
+    const firstTokenId = start & ~15
+    const lead = start - firstTokenId
+    const length = (lead + numRows + 15) & ~15
+    multiplyTile(
+      load<u32>(shard + SHARD_DTYPE),
+      load<u32>(shard + SHARD_WEIGHT) + firstRow * rowStride,
+      rowStride,
+      numRows,
+      hiddenStates,
+      hiddenSize,
+      batchSize,
+      wide,
+      scratch + (<usize>lead << 2),
+      stride,
+    )
+    for (let row: u32 = 0; row < batchSize; row++) {
+      const at = scratch + row * stride
+      pad(at, at + (<usize>lead << 2))
+      pad(at + (<usize>(lead + numRows) << 2), at + (<usize>length << 2))
+      const record = rows + row * ROW_BYTES
+      const state = states + load<u32>(record + ROW_STATE_OFFSET)
+      // The tile's widened weights are done with, so their room serves for the noise bits.
+      foldTile(record, state, scheme, at, raw, wide, firstTokenId, length, start, start + numRows)
+    }
+  }
+}
+
+// @ts-ignore: decorator
+@inline
+function pad(at: usize, end: usize): void {
+  for (; at < end; at += 4) store<f32>(at, f32.NEGATIVE_INFINITY)
+}
+
+function multiplyTile(
+  dtype: u32,
+  weight: usize,
+  rowStride: usize,
+  numRows: u32,
+  hiddenStates: usize,
+  hiddenSize: u32,
+  batchSize: u32,
+  wide: usize,
+  out: usize,
+  outStride: usize,
+): void {
+  const bytes = <usize>hiddenSize << 2
+  if (dtype == DTYPE_F32) {
+    dotRows(weight, rowStride, numRows, hiddenStates, bytes, batchSize, out, outStride)
+    return
+  }
+  for (let first: u32 = 0; first < numRows; first += WIDE_ROWS) {
+    const count = min(WIDE_ROWS, numRows - first)
+    for (let i: u32 = 0; i < count; i++) {
+      widenRow(dtype, weight + (first + i) * rowStride, wide + i * bytes, hiddenSize)
+    }
+    dotRows(wide, bytes, count, hiddenStates, bytes, batchSize, out + (<usize>first << 2), outStride)
+  }
+}
+
+/** Fills f32 noise of the bits [firstBits, firstBits + count), count a multiple of 4. */
+export function fillNoise(out: usize, firstBits: u32, count: u32, scheme: u32): void {
+  let bits = i32x4.add(i32x4.splat(firstBits), i32x4(0, 1, 2, 3))
+  for (let i: u32 = 0; i < count; i += 4) {
+    v128.store(out + (<usize>i << 2), gumbel4(bits, scheme))
+    bits = i32x4.add(bits, i32x4.splat(4))
+  }
+}
+
+/** Sums f32 words as fast as this machine reads them: the read ceiling of a WebAssembly kernel. */
+export function sumBytes(address: usize, bytes: usize): f32 {
+  let a = f32x4.splat(0)
+  let b = a
+  let c = a
+  let d = a
+  for (const end = address + bytes; address < end; address += 128) {
+    a = f32x4.add(a, f32x4.add(v128.load(address), v128.load(address, 64)))
+    b = f32x4.add(b, f32x4.add(v128.load(address, 16), v128.load(address, 80)))
+    c = f32x4.add(c, f32x4.add(v128.load(address, 32), v128.load(address, 96)))
+    d = f32x4.add(d, f32x4.add(v128.load(address, 48), v128.load(address, 112)))
+  }
+  const sum = f32x4.add(f32x4.add(a, b), f32x4.add(c, d))
+  return (
+    f32x4.extract_lane(sum, 0) +
+    f32x4.extract_lane(sum, 1) +
+    f32x4.extract_lane(sum, 2) +
+    f32x4.extract_lane(sum, 3)
+  )
+}

@@ -1,0 +1,194 @@
+/**
+ * fp32 building blocks of the embedded backend: logarithm, Gumbel noise and exact sums of exponentials.
+ *
+ * Every operation is rounded to fp32 on its own (no fused multiply-add) and in the order written here, so the
+ * WebAssembly kernels, which do the same four lanes at a time, give the same bits.
+ *
+ * @module
+ */
+import type { NoiseScheme } from '../noise.ts'
+import { MASS_EMPTY_TOP, MASS_NUM_BINS } from './layout.ts'
+
+const fround = Math.fround
+const f32 = new Float32Array(1)
+const i32 = new Int32Array(f32.buffer)
+
+const LN2 = fround(0.6931471805599453)
+const TWO_POW_MINUS_32 = fround(2 ** -32)
+const ONE_SIXTEENTH = fround(1 / 16)
+const ONE_FIFTH = fround(1 / 5)
+const ONE_QUARTER = fround(1 / 4)
+const ONE_THIRD = fround(1 / 3)
+const ONE_SIXTH = fround(1 / 6)
+
+// Coefficients of log(1 + f) = f - f^2/2 + f^3 * P(f) on [sqrt(1/2) - 1, sqrt(2) - 1], the minimax polynomial of the
+// Cephes library (logf.c, S. L. Moshier).
+const LOG_P0 = fround(7.0376836292e-2)
+const LOG_P1 = fround(-1.151461031e-1)
+const LOG_P2 = fround(1.1676998740e-1)
+const LOG_P3 = fround(-1.2420140846e-1)
+const LOG_P4 = fround(1.4249322787e-1)
+const LOG_P5 = fround(-1.6668057665e-1)
+const LOG_P6 = fround(2.0000714765e-1)
+const LOG_P7 = fround(-2.4999993993e-1)
+const LOG_P8 = fround(3.3333331174e-1)
+/** Bits of sqrt(1/2): mantissas are taken in [sqrt(1/2), sqrt(2)). */
+const SQRT_HALF_BITS = 0x3f3504f3
+
+/**
+ * Natural logarithm of a positive normal fp32 number, within 2 ulp.
+ *
+ * @param x - Positive, normal.
+ * @returns fp32.
+ */
+export function logF32(x: number): number {
+  f32[0] = x
+  const shifted = (i32[0] as number) - SQRT_HALF_BITS
+  const exponent = shifted >> 23
+  i32[0] = (shifted & 0x7fffff) + SQRT_HALF_BITS
+  const f = fround((f32[0] as number) - 1)
+  const z = fround(f * f)
+  let y = fround(fround(LOG_P0 * f) + LOG_P1)
+  y = fround(fround(y * f) + LOG_P2)
+  y = fround(fround(y * f) + LOG_P3)
+  y = fround(fround(y * f) + LOG_P4)
+  y = fround(fround(y * f) + LOG_P5)
+  y = fround(fround(y * f) + LOG_P6)
+  y = fround(fround(y * f) + LOG_P7)
+  y = fround(fround(y * f) + LOG_P8)
+  y = fround(fround(y * f) * z)
+  y = fround(y - fround(z * 0.5))
+  return fround(fround(f + y) + fround(fround(exponent) * LN2))
+}
+
+/** `-log1p(-v)` for 0 < v < 1/16 by its series: no cancellation. */
+function seriesF32(v: number): number {
+  let s = fround(ONE_FIFTH + fround(v * ONE_SIXTH))
+  s = fround(ONE_QUARTER + fround(v * s))
+  s = fround(ONE_THIRD + fround(v * s))
+  s = fround(0.5 + fround(v * s))
+  s = fround(1 + fround(v * s))
+  return fround(v * s)
+}
+
+// vLLM multiplies a 31-bit integer by its rounded 2^-31; the distance of 1 - u from zero needs that rounding.
+const VLLM_SCALE = 4.6566127342e-10
+const VLLM_SCALE_F32 = fround(VLLM_SCALE)
+const VLLM_COMPLEMENT = fround(1 - 2 ** 31 * VLLM_SCALE)
+
+/**
+ * Gumbel noise of 32 random bits in fp32, within 1e-5 of the float64 value for every input and both schemes.
+ *
+ * The uniform is never formed near 1: below 1/16 a series gives `-log1p(-v)`, above it `1 - v` comes from the
+ * complement of the bits.
+ *
+ * @param bits - u32.
+ * @param scheme - Noise scheme.
+ * @returns fp32 noise, equal bit for bit on the WebAssembly kernels.
+ * @see design contract, "Noise: one seed, one token"
+ */
+export function gumbelF32(bits: number, scheme: NoiseScheme = 'flash'): number {
+  let v: number
+  let complement: number
+  if (scheme === 'vllm') {
+    const signed = bits | 0
+    // The larger of x and 1: vLLM clamps its uniform from below.
+    const x = Math.max(signed < 0 ? ~signed : signed, 1)
+    v = fround(fround(x) * VLLM_SCALE_F32)
+    complement = fround(VLLM_COMPLEMENT + fround(fround(2147483648 - x) * VLLM_SCALE_F32))
+  } else {
+    v = fround(fround(fround(bits >>> 0) + 0.5) * TWO_POW_MINUS_32)
+    complement = fround(fround(fround(~bits >>> 0) + 0.5) * TWO_POW_MINUS_32)
+  }
+  const e = v < ONE_SIXTEENTH ? seriesF32(v) : fround(-logF32(complement))
+  return fround(-logF32(e))
+}
+
+// --- Exact sums of exponentials ---
+//
+// e^x is split into p * 2^n with p in fp32, and p * 2^(n mod 4) is added to the bin floor(n / 4). Terms of one bin are
+// multiples of 2^-24 below 2^4, so up to 2^24 of them add up in float64 without rounding; the sum therefore does not
+// depend on order, tile, thread or shard. Bins more than 60 powers of two below the highest one are dropped.
+
+const LOG2_E = 1.4426950408889634
+const LN2_F64 = 0.6931471805599453
+const EXP_C6 = fround(1 / 720)
+const EXP_C5 = fround(1 / 120)
+const EXP_C4 = fround(1 / 24)
+const EXP_C3 = fround(1 / 6)
+
+/** Mantissa of e^x with x = n * ln 2 + r: e^r in fp32. */
+export function expMantissaF32(r: number): number {
+  let p = fround(fround(EXP_C6 * r) + EXP_C5)
+  p = fround(fround(p * r) + EXP_C4)
+  p = fround(fround(p * r) + EXP_C3)
+  p = fround(fround(p * r) + 0.5)
+  p = fround(fround(p * r) + 1)
+  return fround(fround(p * r) + 1)
+}
+
+/** Rounds to the nearest integer, halves to even, as the WebAssembly instruction does. */
+export function roundHalfEven(x: number): number {
+  const MAGIC = 6755399441055744
+  return Math.abs(x) < 4503599627370496 ? x + MAGIC - MAGIC : x
+}
+
+const POWERS = [1, 2, 4, 8] as const
+
+/** Exact sum of exponentials; see the note above. */
+export class ExactMass {
+  /** Highest bin index so far. */
+  top: number = MASS_EMPTY_TOP
+  /** Ring of bins: bin b is at `b mod 16`. */
+  readonly bins: Float64Array = new Float64Array(MASS_NUM_BINS)
+
+  /**
+   * Adds `e^x`.
+   *
+   * @param x - fp32 logit; -Infinity, and values whose power of two does not fit an i32, add nothing.
+   */
+  add(x: number): void {
+    const n = roundHalfEven(x * LOG2_E)
+    if (!(n > -2147483648 && n < 2147483647)) return
+    const p = expMantissaF32(fround(x - n * LN2_F64))
+    this.#addToBin(n >> 2, p * (POWERS[n & 3] as number))
+  }
+
+  /**
+   * Adds another sum, exactly.
+   *
+   * @param top - Highest bin of the other sum.
+   * @param bins - Its ring of 16 bins.
+   */
+  merge(top: number, bins: Float64Array): void {
+    if (top === MASS_EMPTY_TOP) return
+    for (let bin = top - MASS_NUM_BINS + 1; bin <= top; bin++) {
+      const sum = bins[bin & (MASS_NUM_BINS - 1)] as number
+      if (sum !== 0) this.#addToBin(bin, sum)
+    }
+  }
+
+  /** Natural logarithm of the sum, nats, float64; -Infinity when empty. */
+  logSumExp(): number {
+    if (this.top === MASS_EMPTY_TOP) return -Infinity
+    let sum = 0
+    for (let bin = this.top - MASS_NUM_BINS + 1; bin <= this.top; bin++) {
+      sum += (this.bins[bin & (MASS_NUM_BINS - 1)] as number) * 2 ** (4 * (bin - this.top))
+    }
+    return Math.log(sum) + 4 * this.top * LN2_F64
+  }
+
+  #addToBin(bin: number, value: number): void {
+    if (bin > this.top) {
+      const first = Math.max(this.top + 1, bin - MASS_NUM_BINS + 1)
+      for (let cleared = first; cleared <= bin; cleared++) {
+        this.bins[cleared & (MASS_NUM_BINS - 1)] = 0
+      }
+      this.top = bin
+    } else if (bin <= this.top - MASS_NUM_BINS) {
+      return
+    }
+    const slot = bin & (MASS_NUM_BINS - 1)
+    this.bins[slot] = (this.bins[slot] as number) + value
+  }
+}
