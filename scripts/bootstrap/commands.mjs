@@ -49,23 +49,14 @@ async function demo(args) {
 async function test(args) {
   const env = await prepare()
   await runTurbo('build', ['build'], env)
-  await runTurbo('types', ['types'], env)
-  await runScript('format and lint', 'lint', env)
-  await runScript('repository checks', 'check', env)
-  return unitTests(args, env)
+  return checkAndTest(['types', 'lint', 'check'], args, env)
 }
 
 /** Everything that a pull request must pass: `npm test`, unused code, documentation and packed packages. */
 async function ok() {
   const env = await prepare()
   await runTurbo('build', ['build'], env)
-  await runTurbo('types', ['types'], env)
-  await runScript('format and lint', 'lint', env)
-  await runScript('repository checks', 'check', env)
-  await runScript('unused code', 'knip', env)
-  await runScript('documentation', 'docs:check', env)
-  await runScript('packed packages', 'check:packages', env)
-  return unitTests([], env)
+  return checkAndTest(['types', 'lint', 'check', 'knip', 'docs:check', 'check:packages'], [], env)
 }
 
 /** Installs and builds everything, then prints the environment. */
@@ -105,14 +96,25 @@ async function runTurbo(label, args, env) {
 }
 
 /**
- * Runs a script of the root manifest.
+ * Runs scripts of the root manifest and then the tests; a failure does not keep the rest from running.
  *
- * @param {string} label
- * @param {string} script
+ * @param {string[]} scripts
+ * @param {string[]} args - Handed to vitest.
  * @param {NodeJS.ProcessEnv} env
  */
-async function runScript(label, script, env) {
-  await runStep(label, 'pnpm', ['run', script], env)
+async function checkAndTest(scripts, args, env) {
+  /** @type {string[]} */
+  const failed = []
+  for (const script of scripts) {
+    try {
+      await runStep(script, 'pnpm', ['run', script], env)
+    } catch (error) {
+      if (!(error instanceof StepFailedError)) throw error
+      console.error(error.message)
+      failed.push(script)
+    }
+  }
+  return unitTests(args, env, failed)
 }
 
 /**
@@ -120,14 +122,19 @@ async function runScript(label, script, env) {
  *
  * @param {string[]} args - Handed to vitest.
  * @param {NodeJS.ProcessEnv} env
+ * @param {string[]} failedScripts - Checks that failed before.
  */
-async function unitTests(args, env) {
+async function unitTests(args, env, failedScripts) {
   removeTestResults(repositoryRoot)
   const forwarded = args.length > 0 ? ['--', ...args] : []
   const turboArgs = ['test', '--log-prefix=none', '--concurrency=1', '--continue', ...forwarded]
   const code = await runInherited('pnpm', ['exec', 'turbo', 'run', ...turboArgs], env)
   const results = readTestResults(repositoryRoot)
-  for (const problem of results.problems) console.error(problem)
+  const problems = [
+    ...failedScripts.map((script) => `${script}: failed, see above`),
+    ...results.problems,
+  ]
+  for (const problem of problems) console.error(problem)
   console.log(`\n${closingLine(results)}`)
-  return code !== 0 ? code : results.problems.length > 0 ? 1 : 0
+  return code !== 0 ? code : problems.length > 0 ? 1 : 0
 }
