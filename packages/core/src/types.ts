@@ -1,3 +1,4 @@
+/// <reference lib="esnext.disposable" preserve="true" />
 /**
  * The public data types: parameters, LM heads and results, with their shapes and units.
  *
