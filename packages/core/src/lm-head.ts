@@ -97,7 +97,7 @@ export function normalizeLmHead(lmHead: LmHead): {
 function checkShard(shard: LmHeadShard, name: string): CheckedShard {
   if (typeof shard !== 'object' || shard === null) throw invalidType(ACTION, name, 'an object', shard)
   const { dtype, vocabSize, hiddenSize, data, vocabStart = 0 } = shard
-  const format = STORAGE_FORMATS[dtype]
+  const format = Object.hasOwn(STORAGE_FORMATS, dtype) ? STORAGE_FORMATS[dtype] : undefined
   if (format === undefined) {
     throw invalidArgument(ACTION, `${name}.dtype`, `one of ${Object.keys(STORAGE_FORMATS).join(', ')}`, dtype)
   }

@@ -1,0 +1,162 @@
+/**
+ * LM heads and hidden states for tests, in every storage format, with the float64 logits they stand for.
+ *
+ * @module
+ */
+import { readWeightRows, rowByteLength, STORAGE_FORMATS } from '../lm-head.ts'
+import type { DType, LmHeadShard, QuantizedFormat } from '../types.ts'
+import { createGenerator } from './generator.ts'
+import { integerWeights, realWeights } from './storage.ts'
+
+/** What {@link makeCase} makes. */
+export interface MakeCaseOptions {
+  /** u64; equal seeds give equal inputs in every engine. */
+  seed: bigint
+  /** Tokens. */
+  vocabSize: number
+  /** Width of a hidden state, elements; rounded up to a whole block of a quantised format. */
+  hiddenSize: number
+  /** Rows. @defaultValue 1 */
+  batchSize?: number | undefined
+  /**
+   * `integers`: hidden states from -3 to 3, weights from -2 to 2, so that every order of fp32 summation is exact;
+   * `real`: about normal. @defaultValue 'real'
+   */
+  values?: 'integers' | 'real' | undefined
+  /** Storage of the head. @defaultValue 'f32' */
+  dtype?: DType | QuantizedFormat | undefined
+  /** Standard deviation of the logits of `real` values, nats. @defaultValue 3 */
+  spread?: number | undefined
+}
+
+/** Inputs of one call with the logits they stand for. */
+export interface TestCase {
+  /** The head, one matrix. */
+  lmHead: LmHeadShard
+  /** `[batchSize, hiddenSize]`, f32. */
+  hiddenStates: Float32Array
+  /** Tokens. */
+  vocabSize: number
+  /** Width of a hidden state, elements. */
+  hiddenSize: number
+  /** Rows. */
+  batchSize: number
+  /** `[batchSize][vocabSize]`, the products in float64. */
+  logits: Float64Array[]
+  /** `[batchSize]`, bound of the distance of an fp32 product from `logits`, any order of summation; 0 when exact. */
+  dotErrors: number[]
+}
+
+/** Unit roundoff of fp32. */
+export const UNIT_ROUNDOFF: number = 2 ** -24
+
+/**
+ * Makes a head, hidden states and their float64 logits from a seed.
+ *
+ * @param options - Seed, shape, values and storage.
+ * @returns The inputs; `dotErrors` holds `hiddenSize * 2^-24 * max sum |h w|` (four times that for quantised storage,
+ *   where a kernel may sum scales and offsets apart).
+ * @see Higham, "Accuracy and Stability of Numerical Algorithms", section 3.1, for the bound of a dot product
+ */
+export function makeCase(options: MakeCaseOptions): TestCase {
+  const { seed, vocabSize, batchSize = 1, values = 'real', dtype = 'f32', spread = 3 } = options
+  const { blockWeights } = STORAGE_FORMATS[dtype]
+  const hiddenSize = Math.ceil(options.hiddenSize / blockWeights) * blockWeights
+  const weights = createGenerator(seed, 1)
+  const states = createGenerator(seed, 2)
+  const data =
+    values === 'integers'
+      ? integerWeights(weights, dtype, vocabSize * hiddenSize)
+      : realWeights(weights, dtype, vocabSize * hiddenSize, spread / Math.sqrt(hiddenSize))
+  const hiddenStates = Float32Array.from({ length: batchSize * hiddenSize }, () =>
+    values === 'integers' ? states.integer(-3, 3) : states.normal(),
+  )
+  const lmHead = { dtype, vocabSize, hiddenSize, data } as const
+  return { ...multiply(lmHead, hiddenStates, values === 'integers'), lmHead, hiddenStates, vocabSize, hiddenSize, batchSize }
+}
+
+/**
+ * Makes a case from explicit logits, exact in fp32: one hidden column of ones carries them, the others are zero.
+ *
+ * @param logits - `[vocabSize]`, values that fp32 holds exactly; NaN and infinities allowed.
+ * @param batchSize - Rows, all alike.
+ * @param hiddenSize - Width of a hidden state, elements.
+ * @returns The inputs, with an f32 head.
+ */
+export function caseFromLogits(logits: ArrayLike<number>, batchSize = 1, hiddenSize = 8): TestCase {
+  const vocabSize = logits.length
+  const data = new Float32Array(vocabSize * hiddenSize)
+  for (let tokenId = 0; tokenId < vocabSize; tokenId++) data[tokenId * hiddenSize] = logits[tokenId] as number
+  const hiddenStates = new Float32Array(batchSize * hiddenSize)
+  for (let row = 0; row < batchSize; row++) hiddenStates[row * hiddenSize] = 1
+  return {
+    lmHead: { dtype: 'f32', vocabSize, hiddenSize, data },
+    hiddenStates,
+    vocabSize,
+    hiddenSize,
+    batchSize,
+    logits: Array.from({ length: batchSize }, () => Float64Array.from(logits)),
+    dotErrors: new Array<number>(batchSize).fill(0),
+  }
+}
+
+/**
+ * Cuts a head into contiguous vocabulary shards of unequal size.
+ *
+ * @param lmHead - One matrix with data in memory.
+ * @param numShards - Pieces, 1 to `vocabSize`.
+ * @returns The pieces in order, views of the same memory.
+ */
+export function splitHead(lmHead: LmHeadShard, numShards: number): LmHeadShard[] {
+  const { dtype, vocabSize, hiddenSize, vocabStart = 0 } = lmHead
+  const data = lmHead.data as Float32Array | Uint16Array | Uint8Array
+  const rowElements = rowByteLength(dtype, hiddenSize) / data.BYTES_PER_ELEMENT
+  const shards: LmHeadShard[] = []
+  let start = 0
+  for (let shard = 0; shard < numShards; shard++) {
+    // Early shards are smaller, so that no cut falls on a round number.
+    const left = vocabSize - start - (numShards - shard - 1)
+    const even = Math.ceil((vocabSize * (shard + 1) ** 1.5) / numShards ** 1.5) - start
+    const size = shard === numShards - 1 ? vocabSize - start : Math.max(1, Math.min(left, even))
+    shards.push({
+      dtype,
+      vocabSize: size,
+      hiddenSize,
+      data: data.subarray(start * rowElements, (start + size) * rowElements),
+      vocabStart: vocabStart + start,
+    })
+    start += size
+  }
+  return shards
+}
+
+function multiply(
+  lmHead: LmHeadShard,
+  hiddenStates: Float32Array,
+  isExact: boolean,
+): { logits: Float64Array[]; dotErrors: number[] } {
+  const { vocabSize, hiddenSize, dtype } = lmHead
+  const weight = readWeightRows(lmHead, 0, vocabSize)
+  const slack = hiddenSize * UNIT_ROUNDOFF * (STORAGE_FORMATS[dtype].blockWeights > 1 ? 4 : 1)
+  const logits: Float64Array[] = []
+  const dotErrors: number[] = []
+  for (let row = 0; row < hiddenStates.length / hiddenSize; row++) {
+    const rowLogits = new Float64Array(vocabSize)
+    let largest = 0
+    for (let tokenId = 0; tokenId < vocabSize; tokenId++) {
+      let sum = 0
+      let absolute = 0
+      for (let i = 0; i < hiddenSize; i++) {
+        const product =
+          (hiddenStates[row * hiddenSize + i] as number) * (weight[tokenId * hiddenSize + i] as number)
+        sum += product
+        absolute += Math.abs(product)
+      }
+      rowLogits[tokenId] = sum
+      largest = Math.max(largest, absolute)
+    }
+    logits.push(rowLogits)
+    dotErrors.push(isExact ? 0 : slack * largest)
+  }
+  return { logits, dotErrors }
+}

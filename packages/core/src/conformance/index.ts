@@ -1,0 +1,20 @@
+/**
+ * The conformance kit: the suite every backend passes, its inputs, and the statistics of draws.
+ *
+ * @module
+ */
+export { createGenerator, type Generator } from './generator.ts'
+export { caseFromLogits, type MakeCaseOptions, makeCase, splitHead, type TestCase } from './heads.ts'
+export { NOISE_ERROR, type RowReference, referenceRow } from './reference.ts'
+export { type ConformanceOptions, runConformance } from './run-conformance.ts'
+export {
+  chiSquarePValue,
+  type ChiSquareOptions,
+  chiSquareTest,
+  chiSquareTwoSampleTest,
+  gTest,
+  independenceTest,
+  poissonTest,
+  type TestStatistic,
+} from './statistics.ts'
+export type { ConformanceCaseResult, ConformanceReport, ExpectLike } from './types.ts'
