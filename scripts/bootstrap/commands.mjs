@@ -5,7 +5,7 @@ import { closingLine, readTestResults, removeTestResults } from './results.mjs'
 import { runInherited, runStep, StepFailedError } from './steps.mjs'
 
 /** @type {Record<string, (args: string[]) => Promise<number>>} */
-const commands = { demo, test, setup, ok, rehearse }
+const commands = { demo, test, setup, rehearse, turbo }
 
 /**
  * Runs one command and turns its outcome into an exit code.
@@ -42,21 +42,15 @@ async function demo(args) {
 }
 
 /**
- * Installs, builds, checks and tests every package; ends with the count of tests.
+ * Installs, builds, checks and tests everything; ends with the count of tests.
  *
- * @param {string[]} args - Handed to vitest, for example `-t ties`.
+ * @param {string[]} args - Handed to vitest, for example `-t ties`; the checks are then left out.
  */
 async function test(args) {
   const env = await prepare()
   await runTurbo('build', ['build'], env)
-  return checkAndTest(['types', 'lint', 'check'], args, env)
-}
-
-/** Everything that a pull request must pass: `npm test`, unused code, documentation and packed packages. */
-async function ok() {
-  const env = await prepare()
-  await runTurbo('build', ['build'], env)
-  return checkAndTest(['types', 'lint', 'check', 'knip', 'docs:check', 'check:packages'], [], env)
+  const failed = args.length > 0 ? [] : await runChecks(env)
+  return runTests(args, env, failed)
 }
 
 /** Installs and builds everything, then prints the environment. */
@@ -75,6 +69,16 @@ async function rehearse(args) {
   const env = await prepare()
   await runTurbo('build', ['build'], env)
   return runInherited(process.execPath, ['scripts/release-rehearse.mjs', ...args], env)
+}
+
+/**
+ * Runs turbo tasks with their output visible.
+ *
+ * @param {string[]} args - Tasks and options of turbo.
+ */
+async function turbo(args) {
+  const env = await prepare()
+  return runInherited('pnpm', ['exec', 'turbo', 'run', ...args], env)
 }
 
 /** @returns {Promise<NodeJS.ProcessEnv>} Environment with pnpm on its PATH and all dependencies installed. */
@@ -96,16 +100,15 @@ async function runTurbo(label, args, env) {
 }
 
 /**
- * Runs scripts of the root manifest and then the tests; a failure does not keep the rest from running.
+ * Runs every check that is no test; a failure does not keep the rest from running.
  *
- * @param {string[]} scripts
- * @param {string[]} args - Handed to vitest.
  * @param {NodeJS.ProcessEnv} env
+ * @returns {Promise<string[]>} What failed.
  */
-async function checkAndTest(scripts, args, env) {
+async function runChecks(env) {
   /** @type {string[]} */
   const failed = []
-  for (const script of scripts) {
+  for (const script of ['types', 'lint', 'check', 'knip', 'docs:check', 'check:packages']) {
     try {
       await runStep(script, 'pnpm', ['run', script], env)
     } catch (error) {
@@ -114,7 +117,7 @@ async function checkAndTest(scripts, args, env) {
       failed.push(script)
     }
   }
-  return unitTests(args, env, failed)
+  return failed
 }
 
 /**
@@ -122,16 +125,16 @@ async function checkAndTest(scripts, args, env) {
  *
  * @param {string[]} args - Handed to vitest.
  * @param {NodeJS.ProcessEnv} env
- * @param {string[]} failedScripts - Checks that failed before.
+ * @param {string[]} failedChecks - Checks that failed before.
  */
-async function unitTests(args, env, failedScripts) {
+async function runTests(args, env, failedChecks) {
   removeTestResults(repositoryRoot)
   const forwarded = args.length > 0 ? ['--', ...args] : []
   const turboArgs = ['test', '--log-prefix=none', '--concurrency=1', '--continue', ...forwarded]
   const code = await runInherited('pnpm', ['exec', 'turbo', 'run', ...turboArgs], env)
   const results = readTestResults(repositoryRoot)
   const problems = [
-    ...failedScripts.map((script) => `${script}: failed, see above`),
+    ...failedChecks.map((check) => `${check}: failed, see above`),
     ...results.problems,
   ]
   for (const problem of problems) console.error(problem)
