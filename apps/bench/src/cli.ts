@@ -6,10 +6,11 @@
  */
 import { Command } from 'commander'
 import { createDemoCommand } from './commands/demo.ts'
-import { runProgram } from './ui/run-program.ts'
+import { exitWhenReaderCloses, runProgram } from './ui/run-program.ts'
 
 const program = new Command('flashsampling-bench')
   .description('FlashSampling: demo, verify and benchmarks')
   .addCommand(createDemoCommand())
 
+exitWhenReaderCloses()
 process.exitCode = await runProgram(program, process.argv.slice(2))

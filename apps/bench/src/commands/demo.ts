@@ -48,11 +48,13 @@ export function createDemoCommand(): Command {
       '-m, --model <file>',
       'a GGUF file of a Llama model in F32, F16, BF16, Q8_0, Q4_0, Q4_1 or Q6_K',
     )
-    .option(
-      '-s, --seed <number>',
-      'seed of the draws; prompt number r of a batch uses seed + r',
-      parseBigInt,
-      42n,
+    .addOption(
+      new Option(
+        '-s, --seed <number>',
+        'seed of the draws; prompt number r of a batch uses seed + r',
+      )
+        .argParser(parseBigInt)
+        .default(42n, '42'),
     )
     .option('-n, --max-tokens <number>', 'most tokens to write for a prompt', parseNumber, 128)
     .option(

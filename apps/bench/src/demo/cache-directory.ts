@@ -16,9 +16,9 @@ import { messageOf, UserError } from '../ui/user-error.ts'
  * @returns Absolute path; it need not exist.
  */
 export function cacheDirectoryPath(env: NodeJS.ProcessEnv = process.env): string {
-  const own = env['FLASHSAMPLING_CACHE_DIR']
+  const own = env.FLASHSAMPLING_CACHE_DIR
   if (own) return resolve(own)
-  const base = env['XDG_CACHE_HOME'] || (process.platform === 'win32' && env['LOCALAPPDATA'])
+  const base = env.XDG_CACHE_HOME || (process.platform === 'win32' && env.LOCALAPPDATA)
   return join(base || join(homedir(), '.cache'), 'flashsampling')
 }
 

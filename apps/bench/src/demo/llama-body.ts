@@ -52,14 +52,14 @@ export class LlamaBody {
    *
    * @param file - An open GGUF file.
    * @param config - Its configuration.
-   * @param onProgress - Called with the bytes read so far and the bytes in all.
+   * @param onProgress - Called with the bytes of the file read so far.
    * @returns The body; the file may be closed afterwards.
    * @throws {UserError} when a tensor is missing or damaged, or the machine has too little memory.
    */
   static async load(
     file: GgufFile,
     config: LlamaConfig,
-    onProgress: (doneBytes: number, totalBytes: number) => void,
+    onProgress: (doneBytes: number) => void,
   ): Promise<LlamaBody> {
     const { hiddenSize } = config
     const names = blockTensorShapes(config)
@@ -73,13 +73,10 @@ export class LlamaBody {
       embedding,
     )
 
-    const totalBytes = tensors
-      .flat()
-      .reduce((sum, [, tensor]) => sum + tensor.byteLength, embedding.byteLength)
     let doneBytes = 0
     const count = (tensor: GgufTensor): void => {
       doneBytes += tensor.byteLength
-      onProgress(doneBytes, totalBytes)
+      onProgress(doneBytes)
     }
     const embeddingShard = await readHeadTensor(file, embedding)
     count(embedding)

@@ -4,16 +4,12 @@
  * @module
  */
 import {
-  gumbelFromBits,
   type LmHeadShard,
-  normalizeParams,
-  type OracleResult,
   readWeightRows,
   type SamplingParams,
   sampleFromLogits,
-  tokenNoiseBits,
-  transformLogits,
 } from '@flashsampling/core'
+import { isPlausibleDraw } from './plausible-draw.ts'
 
 /** What the check found. */
 export interface OracleReport {
@@ -21,10 +17,8 @@ export interface OracleReport {
   checked: number
   /** Tokens or log-probabilities that rounding cannot explain. */
   differences: number
-  /** Other tokens than the oracle's whose scores lie within the margin. */
-  nearTies: number
-  /** Other tokens than the oracle's where a filter's boundary lies within the margin. */
-  nearBoundaries: number
+  /** Other tokens than the oracle's that rounding within the margin can explain. */
+  withinMargin: number
   /** The largest margin that was granted to a token, nats. */
   margin: number
   /** The largest distance of a log-probability from the oracle's, nats. */
@@ -46,8 +40,7 @@ export class OracleCheck {
   readonly #report: OracleReport = {
     checked: 0,
     differences: 0,
-    nearTies: 0,
-    nearBoundaries: 0,
+    withinMargin: 0,
     margin: 0,
     maxLogprobError: 0,
   }
@@ -84,7 +77,8 @@ export class OracleCheck {
     report.checked++
     report.margin = Math.max(report.margin, margin)
     if (oracle.tokenId !== drawn.tokenId) {
-      report[this.#explain(params, oracle, drawn.tokenId, margin)]++
+      if (isPlausibleDraw(this.#logits, params, margin, drawn.tokenId)) report.withinMargin++
+      else report.differences++
       return
     }
     const logprobError = Math.abs(oracle.logprob - drawn.logprob)
@@ -133,30 +127,6 @@ export class OracleCheck {
     const maxScore = (maxAbsLogit * stretch + maxPenalty) / temperature + MAX_NOISE
     return 2 * ((dotError * stretch) / temperature + 8 * FP32_ROUNDING * maxScore + NOISE_ERROR)
   }
-
-  #explain(
-    params: SamplingParams,
-    oracle: OracleResult,
-    tokenId: number,
-    margin: number,
-  ): 'nearTies' | 'nearBoundaries' | 'differences' {
-    const transformed = transformLogits(this.#logits, normalizeParams(params, this.#vocabSize))
-    const scoreOf = (id: number): number => {
-      const { seed, position } = params
-      const isGreedy = params.temperature === 0
-      return (
-        (transformed[id] as number) +
-        (isGreedy ? 0 : gumbelFromBits(tokenNoiseBits({ seed, position, tokenId: id })))
-      )
-    }
-    const ranked = Float64Array.from(transformed).sort().reverse()
-    const lastKept = ranked[oracle.keptCount - 1] as number
-    const isKept = (transformed[tokenId] as number) >= lastKept
-    if (isKept && Math.abs(scoreOf(oracle.tokenId) - scoreOf(tokenId)) <= margin) return 'nearTies'
-    // Rounding may move a token over the cut, or swap the two tokens on its sides.
-    const gapAtCut = lastKept - (ranked[oracle.keptCount] ?? -Infinity)
-    return Math.min(oracle.boundaryDistance, gapAtCut) <= margin ? 'nearBoundaries' : 'differences'
-  }
 }
 
 /**
@@ -166,13 +136,10 @@ export class OracleCheck {
  * @returns One line without a newline.
  */
 export function describeReport(report: OracleReport): string {
-  const { checked, differences, nearTies, nearBoundaries, margin, maxLogprobError } = report
-  const within =
-    nearTies + nearBoundaries === 0
-      ? ''
-      : `; ${nearTies} near-ties and ${nearBoundaries} at filter boundaries within it`
+  const { checked, differences, withinMargin, margin, maxLogprobError } = report
   return (
     `${checked} tokens checked, ${differences} differences beyond the stated margin of ` +
-    `${margin.toExponential(1)} nats${within}; log-probabilities within ${maxLogprobError.toExponential(1)}`
+    `${margin.toExponential(1)} nats, ${withinMargin} within it; ` +
+    `largest distance of a log-probability ${maxLogprobError.toExponential(1)}`
   )
 }

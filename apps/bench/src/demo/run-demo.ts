@@ -6,6 +6,7 @@
 import {
   createCpuBackend,
   createSampler,
+  type LmHeadShard,
   normalizeParams,
   type Sampler,
   type SamplingParams,
@@ -14,10 +15,12 @@ import { formatBytes, Progress } from '../ui/progress.ts'
 import { UserError } from '../ui/user-error.ts'
 import { fetchModel } from './fetch-model.ts'
 import { type GeneratedToken, type GenerationStats, generate, rowSeed } from './generate.ts'
-import { type LoadedModel, loadModel } from './load-model.ts'
+import type { LlamaBody } from './llama-body.ts'
+import { type OpenModel, openModel } from './load-model.ts'
 import { SMOLLM2 } from './model-package.ts'
 import { describeReport, OracleCheck } from './oracle-check.ts'
 import { RowPrinter } from './row-printer.ts'
+import type { ModelTokenizer } from './tokenizer.ts'
 
 /** Options of the demo, as the command line gives them. */
 export interface DemoOptions {
@@ -59,17 +62,28 @@ export interface DemoStreams {
  */
 export async function runDemo(options: DemoOptions, streams: DemoStreams): Promise<boolean> {
   checkOptions(options)
+  const { threads, kernels } = options
+  const backend = createCpuBackend({ threads, kernels })
   const path = options.model ?? (await fetchModel(SMOLLM2, streams.log))
-  const model = await loadModel(path)
-  const prompts = encodePrompts(options, model, path)
-  const sampler = await createSampler({
-    lmHead: model.lmHead,
-    backend: createCpuBackend({ threads: options.threads, kernels: options.kernels }),
-  })
+  const model = await openModel(path)
   try {
-    return await writeTexts(options, streams, model, prompts, sampler)
+    const prompts = encodePrompts(options, model, path)
+    const weights = await model.loadWeights()
+    const sampler = await createSampler({ lmHead: weights.lmHead, backend })
+    try {
+      const { tokenizer } = model
+      return await writeTexts(options, streams, {
+        ...weights,
+        tokenizer,
+        prompts,
+        sampler,
+        kernels: backend.kernels,
+      })
+    } finally {
+      await sampler.dispose()
+    }
   } finally {
-    await sampler.dispose()
+    await model.close()
   }
 }
 
@@ -84,9 +98,9 @@ function checkOptions(options: DemoOptions): void {
   }
 }
 
-function encodePrompts(options: DemoOptions, model: LoadedModel, path: string): number[][] {
-  const { tokenizer, body } = model
-  const { contextLength } = body.config
+function encodePrompts(options: DemoOptions, model: OpenModel, path: string): number[][] {
+  const { tokenizer, config } = model
+  const { contextLength } = config
   return options.prompts.map((prompt) => {
     const tokenIds = tokenizer.encode(options.raw ? prompt : tokenizer.applyChatTemplate(prompt))
     if (tokenIds.length === 0) {
@@ -104,25 +118,33 @@ function encodePrompts(options: DemoOptions, model: LoadedModel, path: string): 
   })
 }
 
+/** Everything that generation needs, loaded. */
+interface Ready {
+  body: LlamaBody
+  lmHead: LmHeadShard
+  tokenizer: ModelTokenizer
+  prompts: readonly (readonly number[])[]
+  sampler: Sampler
+  kernels: string
+}
+
 async function writeTexts(
   options: DemoOptions,
   streams: DemoStreams,
-  model: LoadedModel,
-  prompts: readonly (readonly number[])[],
-  sampler: Sampler,
+  ready: Ready,
 ): Promise<boolean> {
-  const { tokenizer } = model
-  const oracle = options.verifyOracle ? new OracleCheck(model.lmHead) : null
+  const { body, lmHead, tokenizer, prompts, sampler, kernels } = ready
+  const oracle = options.verifyOracle ? new OracleCheck(lmHead) : null
   const progress = new Progress({
-    label: 'Reading the prompt',
+    label: prompts.length === 1 ? 'Reading the prompt (tokens)' : 'Reading the prompts (tokens)',
     total: prompts.reduce((sum, tokenIds) => sum + tokenIds.length, 0),
-    format: (tokens) => `${tokens} tokens`,
   })
   const printer = new RowPrinter(headingsOf(options), streams.out)
   const decoders = prompts.map(() => tokenizer.createDecoder())
   const tokens: GeneratedToken[] = []
+  let numCut = 0
   const stats = await generate({
-    body: model.body,
+    body,
     sampler,
     prompts,
     params: options.params,
@@ -132,8 +154,11 @@ async function writeTexts(
     onPromptProgress: (done) => progress.update(done),
     onToken: (token) => {
       progress.done()
-      const { row, tokenId, draw } = token
-      if (!tokenizer.endTokenIds.has(tokenId)) printer.push(row, decoders[row]?.push(tokenId) ?? '')
+      const { row, step, tokenId, draw } = token
+      if (!tokenizer.endTokenIds.has(tokenId)) {
+        printer.push(row, decoders[row]?.push(tokenId) ?? '')
+        if (step + 1 === options.maxTokens) numCut++
+      }
       oracle?.check(draw.hiddenState, draw.params, token)
       tokens.push(token)
     },
@@ -143,7 +168,7 @@ async function writeTexts(
     },
   })
   if (options.params.logprobs) writeLogprobs(tokens, tokenizer, streams)
-  writeSummary(stats, sampler, streams)
+  writeSummary(stats, { vocabSize: sampler.vocabSize, kernels, numCut }, streams)
   if (oracle === null) return true
   streams.out(`oracle: ${describeReport(oracle.report)}\n`)
   return oracle.report.differences === 0
@@ -156,7 +181,7 @@ function headingsOf({ prompts, seed }: DemoOptions): string[] {
 
 function writeLogprobs(
   tokens: readonly GeneratedToken[],
-  tokenizer: LoadedModel['tokenizer'],
+  tokenizer: ModelTokenizer,
   streams: DemoStreams,
 ): void {
   const textOf = (tokenId: number): string => {
@@ -172,23 +197,29 @@ function writeLogprobs(
   }
 }
 
-function writeSummary(stats: GenerationStats, sampler: Sampler, streams: DemoStreams): void {
+function writeSummary(
+  stats: GenerationStats,
+  run: { vocabSize: number; kernels: string; numCut: number },
+  streams: DemoStreams,
+): void {
+  const { vocabSize, kernels, numCut } = run
   const { promptTokens, promptMs, drawnTokens, steps, bodyMs, headMs } = stats
   // The first step of each row reads the hidden state that the prompt left behind.
   const totalMs = bodyMs + headMs
   const perSecond = (count: number, ms: number): string => (count / (ms / 1000)).toFixed(1)
   const percent = (ms: number): string => `${((100 * ms) / totalMs).toFixed(1)} %`
-  const unwrittenBytes = sampler.vocabSize * 4 * drawnTokens
+  const unwrittenBytes = vocabSize * 4 * drawnTokens
+  if (numCut > 0) streams.log(`cut at --max-tokens: ${numCut} of the texts`)
   streams.log(`prompt: ${promptTokens} tokens in ${(promptMs / 1000).toFixed(2)} s`)
   streams.log(
     `text: ${drawnTokens} tokens in ${(totalMs / 1000).toFixed(2)} s, ${perSecond(drawnTokens, totalMs)} tokens/s`,
   )
   streams.log(
-    `time: head and draw ${percent(headMs)} (${(headMs / steps).toFixed(2)} ms a step, backend ${sampler.backend}), ` +
+    `time: head and draw ${percent(headMs)} (${(headMs / steps).toFixed(2)} ms a step, ${kernels} kernels), ` +
       `body ${percent(bodyMs)}`,
   )
   streams.log(
     `logits never written: ${formatBytes(unwrittenBytes)} ` +
-      `(${sampler.vocabSize} tokens x 4 bytes x ${drawnTokens} draws)`,
+      `(${vocabSize} tokens x 4 bytes x ${drawnTokens} draws)`,
   )
 }

@@ -26,9 +26,8 @@ import { messageOf, UserError } from './user-error.ts'
 export async function runProgram(program: Command, args: readonly string[]): Promise<number> {
   for (const command of [program, ...program.commands]) {
     command.exitOverride()
-    command.showHelpAfterError(`(run "${nameOf(command)} --help" for the options)`)
+    command.showHelpAfterError('(--help lists the commands and options)')
   }
-  exitWhenReaderCloses()
   try {
     await program.parseAsync(args, { from: 'user' })
     return Number(process.exitCode ?? 0)
@@ -48,7 +47,7 @@ export async function runProgram(program: Command, args: readonly string[]): Pro
  */
 export function describeError(
   error: unknown,
-  showStack: boolean = Boolean(process.env['FLASHSAMPLING_DEBUG']),
+  showStack: boolean = Boolean(process.env.FLASHSAMPLING_DEBUG),
 ): string {
   const lines = [`error: ${messageOf(error)}`]
   if (showStack) lines.push(stackOf(error))
@@ -82,12 +81,8 @@ function exitCodeOf(error: CommanderError): number {
   return error.code === 'commander.helpDisplayed' || error.code === 'commander.version' ? 0 : 2
 }
 
-function nameOf(command: Command): string {
-  return command.parent === null ? command.name() : `${nameOf(command.parent)} ${command.name()}`
-}
-
-/** `demo | head` closes the pipe early: that ends the program quietly, as other tools do. */
-function exitWhenReaderCloses(): void {
+/** Ends the process quietly when the reader of stdout goes away, as in `demo | head`; call it once. */
+export function exitWhenReaderCloses(): void {
   process.stdout.on('error', (error: NodeJS.ErrnoException) => {
     if (error.code === 'EPIPE') process.exit(0)
     throw error
