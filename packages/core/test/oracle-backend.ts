@@ -31,6 +31,10 @@ export interface Mutation {
   shards?: (shards: readonly Required<LmHeadShard>[]) => readonly Required<LmHeadShard>[]
   /** Swallows the error of a row that has no draw. */
   hidesErrors?: boolean
+  /** Reads the caller's weights anew on every call. */
+  keepsWeights?: boolean
+  /** Noise scheme used instead of the one that was asked for. */
+  noiseScheme?: NoiseScheme
 }
 
 const CAPABILITIES: BackendCapabilities = {
@@ -46,20 +50,26 @@ export function createOracleBackend(mutation: Mutation = {}): Backend {
   return {
     name: 'oracle',
     capabilities: { ...CAPABILITIES, ...mutation.capabilities },
-    async createSession({ shards, noiseScheme }) {
-      const pieces = (mutation.shards?.(shards) ?? shards).map((shard) => ({
-        vocabStart: shard.vocabStart as number,
-        vocabSize: shard.vocabSize,
-        weight: readWeightRows(shard, 0, shard.vocabSize),
-      }))
+    async createSession(options) {
+      const shards = mutation.shards?.(options.shards) ?? options.shards
+      const noiseScheme = mutation.noiseScheme ?? options.noiseScheme
       const hiddenSize = shards[0]?.hiddenSize ?? 0
-      const vocabSize = Math.max(...pieces.map((piece) => piece.vocabStart + piece.vocabSize))
+      const vocabSize = Math.max(
+        ...shards.map((shard) => (shard.vocabStart as number) + shard.vocabSize),
+      )
+      const readPieces = () =>
+        shards.map((shard) => ({
+          vocabStart: shard.vocabStart as number,
+          vocabSize: shard.vocabSize,
+          weight: readWeightRows(shard, 0, shard.vocabSize),
+        }))
+      const pieces = readPieces()
       return {
         async sample(batch) {
           const logits = Array.from({ length: batch.batchSize }, (_, row) => {
             const all = new Float64Array(vocabSize).fill(-Infinity)
             const hidden = batch.hiddenStates.subarray(row * hiddenSize, (row + 1) * hiddenSize)
-            for (const piece of pieces) {
+            for (const piece of mutation.keepsWeights ? readPieces() : pieces) {
               for (let i = 0; i < piece.vocabSize; i++) {
                 all[piece.vocabStart + i] = dot(hidden, piece.weight, i * hiddenSize)
               }
@@ -77,7 +87,8 @@ export function createOracleBackend(mutation: Mutation = {}): Backend {
 
 function dot(hidden: Float32Array, weight: Float32Array, start: number): number {
   let sum = 0
-  for (let i = 0; i < hidden.length; i++) sum += (hidden[i] as number) * (weight[start + i] as number)
+  for (let i = 0; i < hidden.length; i++)
+    sum += (hidden[i] as number) * (weight[start + i] as number)
   return sum
 }
 
@@ -127,7 +138,17 @@ function drawRow(logits: Float64Array, row: RowParams, noiseScheme: NoiseScheme)
   const { temperature, topK, topP, minP, seed, position, drawIndex, numSamples } = row
   const oracle = sampleFromLogits(
     transformed,
-    { temperature, topK, topP, minP, seed, position, drawIndex, numSamples, logprobs: row.logprobs },
+    {
+      temperature,
+      topK,
+      topP,
+      minP,
+      seed,
+      position,
+      drawIndex,
+      numSamples,
+      logprobs: row.logprobs,
+    },
     { noiseScheme },
   )
   const raw = row.logprobsMode === 'raw'

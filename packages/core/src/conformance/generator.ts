@@ -48,7 +48,7 @@ export function createGenerator(seed: bigint, stream = 0): Generator {
   return {
     u32,
     uniform,
-    integer: (low, high) => low + Math.floor((u32() * 2 ** -32) * (high - low + 1)),
+    integer: (low, high) => low + Math.floor(u32() * 2 ** -32 * (high - low + 1)),
     normal: () => {
       let sum = -6
       for (let i = 0; i < 12; i++) sum += uniform()

@@ -72,7 +72,14 @@ export function makeCase(options: MakeCaseOptions): TestCase {
     values === 'integers' ? states.integer(-3, 3) : states.normal(),
   )
   const lmHead = { dtype, vocabSize, hiddenSize, data } as const
-  return { ...multiply(lmHead, hiddenStates, values === 'integers'), lmHead, hiddenStates, vocabSize, hiddenSize, batchSize }
+  return {
+    ...multiply(lmHead, hiddenStates, values === 'integers'),
+    lmHead,
+    hiddenStates,
+    vocabSize,
+    hiddenSize,
+    batchSize,
+  }
 }
 
 /**
@@ -86,7 +93,8 @@ export function makeCase(options: MakeCaseOptions): TestCase {
 export function caseFromLogits(logits: ArrayLike<number>, batchSize = 1, hiddenSize = 8): TestCase {
   const vocabSize = logits.length
   const data = new Float32Array(vocabSize * hiddenSize)
-  for (let tokenId = 0; tokenId < vocabSize; tokenId++) data[tokenId * hiddenSize] = logits[tokenId] as number
+  for (let tokenId = 0; tokenId < vocabSize; tokenId++)
+    data[tokenId * hiddenSize] = logits[tokenId] as number
   const hiddenStates = new Float32Array(batchSize * hiddenSize)
   for (let row = 0; row < batchSize; row++) hiddenStates[row * hiddenSize] = 1
   return {
@@ -148,7 +156,8 @@ function multiply(
       let absolute = 0
       for (let i = 0; i < hiddenSize; i++) {
         const product =
-          (hiddenStates[row * hiddenSize + i] as number) * (weight[tokenId * hiddenSize + i] as number)
+          (hiddenStates[row * hiddenSize + i] as number) *
+          (weight[tokenId * hiddenSize + i] as number)
         sum += product
         absolute += Math.abs(product)
       }

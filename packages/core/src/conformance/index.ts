@@ -4,12 +4,18 @@
  * @module
  */
 export { createGenerator, type Generator } from './generator.ts'
-export { caseFromLogits, type MakeCaseOptions, makeCase, splitHead, type TestCase } from './heads.ts'
+export {
+  caseFromLogits,
+  type MakeCaseOptions,
+  makeCase,
+  splitHead,
+  type TestCase,
+} from './heads.ts'
 export { NOISE_ERROR, type RowReference, referenceRow } from './reference.ts'
 export { type ConformanceOptions, runConformance } from './run-conformance.ts'
 export {
-  chiSquarePValue,
   type ChiSquareOptions,
+  chiSquarePValue,
   chiSquareTest,
   chiSquareTwoSampleTest,
   gTest,

@@ -131,7 +131,11 @@ export class Recorder {
       error = caught
     }
     for (const [key, value] of Object.entries(expected)) {
-      this.equal((error as Record<string, unknown> | null)?.[key], value, `${what}, ${key} of ${String(error)}`)
+      this.equal(
+        (error as Record<string, unknown> | null)?.[key],
+        value,
+        `${what}, ${key} of ${String(error)}`,
+      )
     }
   }
 
@@ -155,7 +159,11 @@ export class Recorder {
       this.#find(`${what}: expected ${oracle.topLogprobs.length} top log-probabilities, got none`)
       return
     }
-    this.equal(top.tokenIds.length, oracle.topLogprobs.length, `${what}, number of top log-probabilities`)
+    this.equal(
+      top.tokenIds.length,
+      oracle.topLogprobs.length,
+      `${what}, number of top log-probabilities`,
+    )
     for (const [rank, expected] of oracle.topLogprobs.entries()) {
       const where = `${what}, top log-probability ${rank}`
       this.logprob(top.logprobs[rank], expected.logprob, logprobBound, where)
@@ -163,7 +171,9 @@ export class Recorder {
       // The last rank's follower is unknown, so its token is not compared.
       const isDistinct =
         rank + 1 < oracle.topLogprobs.length &&
-        neighbours.every((n) => n === undefined || Math.abs(n.logprob - expected.logprob) > 2 * logprobBound)
+        neighbours.every(
+          (n) => n === undefined || Math.abs(n.logprob - expected.logprob) > 2 * logprobBound,
+        )
       if (isDistinct) this.equal(top.tokenIds[rank], expected.tokenId, where)
     }
   }

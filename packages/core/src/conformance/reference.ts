@@ -44,7 +44,8 @@ export function referenceRow(
   const oracle = sampleFromLogits(logits, params, { noiseScheme })
   const { temperature, repetitionPenalty, edits } = normalizeParams(params, logits.length)
   let largest = 0
-  for (const logit of logits) if (Number.isFinite(logit)) largest = Math.max(largest, Math.abs(logit))
+  for (const logit of logits)
+    if (Number.isFinite(logit)) largest = Math.max(largest, Math.abs(logit))
   let largestEdit = 0
   for (const { bias, penalty } of edits) {
     const size = (Number.isFinite(bias) ? Math.abs(bias) : 0) + Math.abs(penalty)
@@ -60,7 +61,8 @@ export function referenceRow(
   return {
     oracle,
     marginBound: 2 * scoreError,
-    logprobBound: 2 * Math.max(logitError, rawError) + 1e-5 + 8 * UNIT_ROUNDOFF * Math.max(magnitude, largest),
+    logprobBound:
+      2 * Math.max(logitError, rawError) + 1e-5 + 8 * UNIT_ROUNDOFF * Math.max(magnitude, largest),
   }
 }
 

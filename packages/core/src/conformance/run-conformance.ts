@@ -98,7 +98,11 @@ async function runCase(
     await testCase.run(context)
   } catch (error) {
     if (error instanceof SkipCase) reason = error.message
-    else check.isTrue(false, `threw ${error instanceof Error ? `${error.name}: ${error.message}` : String(error)}`)
+    else
+      check.isTrue(
+        false,
+        `threw ${error instanceof Error ? `${error.name}: ${error.message}` : String(error)}`,
+      )
   }
   try {
     await context.dispose()

@@ -29,7 +29,9 @@ describe('logGamma()', () => {
   })
 
   it('rejects arguments that are not > 0', () => {
-    expect(() => logGamma(0)).toThrow('Cannot compute logGamma as "x" must be > 0: current value is 0')
+    expect(() => logGamma(0)).toThrow(
+      'Cannot compute logGamma as "x" must be > 0: current value is 0',
+    )
   })
 })
 
@@ -126,7 +128,8 @@ describe('chiSquareTest()', () => {
       }
       const bin = Math.min(9, Math.floor(chiSquareTest(counts, probabilities).pValue * 10))
       histogram[bin] = (histogram[bin] as number) + 1
-      if (trial === 0) expect(chiSquareTest(counts, [0.1, 0.2, 0.3, 0.4]).pValue).toBeLessThan(1e-12)
+      if (trial === 0)
+        expect(chiSquareTest(counts, [0.1, 0.2, 0.3, 0.4]).pValue).toBeLessThan(1e-12)
     }
     expect(chiSquareTest(histogram, new Float64Array(10).fill(1)).pValue).toBeGreaterThan(1e-3)
   })
@@ -135,7 +138,10 @@ describe('chiSquareTest()', () => {
 describe('chiSquareTwoSampleTest()', () => {
   it('is the test of homogeneity of the two rows', () => {
     const both = chiSquareTwoSampleTest([30, 70], [50, 50])
-    expect(both.statistic).toBeCloseTo((200 * (30 * 50 - 70 * 50) ** 2) / (100 * 100 * 80 * 120), 10)
+    expect(both.statistic).toBeCloseTo(
+      (200 * (30 * 50 - 70 * 50) ** 2) / (100 * 100 * 80 * 120),
+      10,
+    )
     expect(both.degreesOfFreedom).toBe(1)
   })
 
@@ -150,13 +156,34 @@ describe('chiSquareTwoSampleTest()', () => {
 
 describe('independenceTest()', () => {
   it('finds no dependence in a product table and full dependence on the diagonal', () => {
-    expect(independenceTest([[10, 20, 30], [20, 40, 60]]).statistic).toBeCloseTo(0, 12)
-    expect(independenceTest([[10, 20, 30], [20, 40, 60]]).degreesOfFreedom).toBe(2)
-    expect(independenceTest([[50, 0], [0, 50]]).statistic).toBeCloseTo(100, 12)
+    expect(
+      independenceTest([
+        [10, 20, 30],
+        [20, 40, 60],
+      ]).statistic,
+    ).toBeCloseTo(0, 12)
+    expect(
+      independenceTest([
+        [10, 20, 30],
+        [20, 40, 60],
+      ]).degreesOfFreedom,
+    ).toBe(2)
+    expect(
+      independenceTest([
+        [50, 0],
+        [0, 50],
+      ]).statistic,
+    ).toBeCloseTo(100, 12)
   })
 
   it('leaves empty rows and columns out of the degrees of freedom', () => {
-    expect(independenceTest([[5, 0, 5], [0, 0, 0], [5, 0, 5]]).degreesOfFreedom).toBe(1)
+    expect(
+      independenceTest([
+        [5, 0, 5],
+        [0, 0, 0],
+        [5, 0, 5],
+      ]).degreesOfFreedom,
+    ).toBe(1)
   })
 })
 

@@ -100,7 +100,8 @@ export function chiSquareTwoSampleTest(
     const observed = first[i] as number
     const other = second[i] as number
     // The expectation in the smaller sample is the one that decides about pooling.
-    if (observed + other > 0) cells.push({ observed, other, expected: (observed + other) * smaller })
+    if (observed + other > 0)
+      cells.push({ observed, other, expected: (observed + other) * smaller })
   }
   const pooled = poolCells(cells, options.minExpected ?? 5)
   return independenceTest([pooled.map((cell) => cell.observed), pooled.map((cell) => cell.other)])
@@ -198,7 +199,8 @@ function expectedCells(
   const total = sumOf(observed)
   const weight = sumOf(expected)
   if (!(total > 0)) throw invalidArgument(ACTION, 'observed', 'counts of at least one draw', total)
-  if (!(weight > 0)) throw invalidArgument(ACTION, 'expected', 'positive in at least one cell', weight)
+  if (!(weight > 0))
+    throw invalidArgument(ACTION, 'expected', 'positive in at least one cell', weight)
   const cells: Cell[] = []
   for (let i = 0; i < observed.length; i++) {
     const count = observed[i] as number

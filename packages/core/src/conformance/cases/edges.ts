@@ -4,8 +4,15 @@ import { createGenerator } from '../generator.ts'
 import { caseFromLogits, makeCase, splitHead } from '../heads.ts'
 import { exactTokens } from '../reference.ts'
 
-function steps(count: number, params: Omit<SamplingParams, 'seed' | 'position'> = {}): SamplingParams[] {
-  return Array.from({ length: count }, (_, row) => ({ seed: 31n, position: BigInt(row), ...params }))
+function steps(
+  count: number,
+  params: Omit<SamplingParams, 'seed' | 'position'> = {},
+): SamplingParams[] {
+  return Array.from({ length: count }, (_, row) => ({
+    seed: 31n,
+    position: BigInt(row),
+    ...params,
+  }))
 }
 
 /** Ties and extreme rows. */
@@ -15,9 +22,17 @@ export const EDGE_CASES: readonly ConformanceCase[] = [
     async run(context) {
       const batchSize = context.batchSize(24)
       // Few values and many tokens: the maximum occurs many times in every row.
-      const testCase = makeCase({ seed: 7000n, vocabSize: 1201, hiddenSize: 3, batchSize, values: 'integers' })
+      const testCase = makeCase({
+        seed: 7000n,
+        vocabSize: 1201,
+        hiddenSize: 3,
+        batchSize,
+        values: 'integers',
+      })
       const params = steps(batchSize, { temperature: 0 })
-      const expected = Int32Array.from(testCase.logits, (logits) => logits.indexOf(Math.max(...logits)))
+      const expected = Int32Array.from(testCase.logits, (logits) =>
+        logits.indexOf(Math.max(...logits)),
+      )
       const { sharded } = context.backend.capabilities
       for (const numShards of sharded ? [1, 3, 8] : [1]) {
         const shards = splitHead(testCase.lmHead, numShards)
@@ -38,7 +53,11 @@ export const EDGE_CASES: readonly ConformanceCase[] = [
       for (const topK of [1, 2, 5, 100, 259, 300]) {
         const params = steps(batchSize, { topK })
         const result = await sampler.sample({ hiddenStates: testCase.hiddenStates, params })
-        context.check.equal(result.tokenIds, exactTokens(testCase, params), `tokens of topK ${topK}`)
+        context.check.equal(
+          result.tokenIds,
+          exactTokens(testCase, params),
+          `tokens of topK ${topK}`,
+        )
       }
     },
   },
@@ -53,7 +72,11 @@ export const EDGE_CASES: readonly ConformanceCase[] = [
       for (const topP of [0.5 / 5003, 10.5 / 5003, 0.5]) {
         const params = steps(batchSize, { topP })
         const result = await sampler.sample({ hiddenStates: testCase.hiddenStates, params })
-        context.check.equal(result.tokenIds, exactTokens(testCase, params), `tokens of topP ${topP}`)
+        context.check.equal(
+          result.tokenIds,
+          exactTokens(testCase, params),
+          `tokens of topP ${topP}`,
+        )
       }
     },
   },
@@ -79,7 +102,9 @@ export const EDGE_CASES: readonly ConformanceCase[] = [
     async run(context) {
       context.needs('logitBias')
       const testCase = makeCase({ seed: 7150n, vocabSize: 97, hiddenSize: 16 })
-      const logitBias = new Map(Array.from({ length: 97 }, (_, id) => [id, id === 41 ? -5 : -Infinity]))
+      const logitBias = new Map(
+        Array.from({ length: 97 }, (_, id) => [id, id === 41 ? -5 : -Infinity]),
+      )
       const result = await context.compare(testCase, { seed: 1n, logitBias })
       context.check.equal(result.tokenIds[0], 41, 'token')
     },
@@ -102,14 +127,23 @@ export const EDGE_CASES: readonly ConformanceCase[] = [
       await context.compare(testCase, { seed: 5n }, { what: 'top logits about 1e4' })
       const far = caseFromLogits([-1e30, 2e30, 1e30, -2e30, 0])
       await context.compare(far, { seed: 5n }, { what: 'top logit 2e30' })
-      const result = await context.compare(far, { seed: 5n, temperature: 0 }, { what: 'temperature 0' })
+      const result = await context.compare(
+        far,
+        { seed: 5n, temperature: 0 },
+        { what: 'temperature 0' },
+      )
       context.check.equal(result.tokenIds[0], 1, 'token at temperature 0')
     },
   },
   {
     name: 'edges: takes the highest logit at temperatures near 0',
     async run(context) {
-      const testCase = makeCase({ seed: 7200n, vocabSize: 301, hiddenSize: 24, batchSize: context.batchSize(4) })
+      const testCase = makeCase({
+        seed: 7200n,
+        vocabSize: 301,
+        hiddenSize: 24,
+        batchSize: context.batchSize(4),
+      })
       const sampler = await context.sampler(testCase.lmHead)
       for (const temperature of [1e-6, 1e-20, 1e-38, 1e-40, 1e-300]) {
         await context.compare(testCase, steps(testCase.batchSize, { temperature }), {
@@ -141,7 +175,13 @@ export const EDGE_CASES: readonly ConformanceCase[] = [
     name: 'edges: draws from a vocabulary of more than 2^16 tokens',
     async run(context) {
       const batchSize = context.batchSize(context.quick ? 1 : 4)
-      const testCase = makeCase({ seed: 7400n, vocabSize: 70_001, hiddenSize: 4, batchSize, spread: 1 })
+      const testCase = makeCase({
+        seed: 7400n,
+        vocabSize: 70_001,
+        hiddenSize: 4,
+        batchSize,
+        spread: 1,
+      })
       await context.compare(testCase, steps(batchSize))
     },
   },
@@ -150,10 +190,25 @@ export const EDGE_CASES: readonly ConformanceCase[] = [
     async run(context) {
       context.needs('topK', 'topP', 'minP')
       const batchSize = context.batchSize(8)
-      const testCase = makeCase({ seed: 7500n, vocabSize: 4099, hiddenSize: 8, batchSize, spread: 0.05 })
+      const testCase = makeCase({
+        seed: 7500n,
+        vocabSize: 4099,
+        hiddenSize: 8,
+        batchSize,
+        spread: 0.05,
+      })
       const sampler = await context.sampler(testCase.lmHead)
-      for (const filters of [{ topP: 0.5 }, { topP: 0.02 }, { topK: 2000 }, { minP: 0.97 }, { topK: 3000, topP: 0.7, minP: 0.9 }]) {
-        await context.compare(testCase, steps(batchSize, filters), { sampler, what: JSON.stringify(filters) })
+      for (const filters of [
+        { topP: 0.5 },
+        { topP: 0.02 },
+        { topK: 2000 },
+        { minP: 0.97 },
+        { topK: 3000, topP: 0.7, minP: 0.9 },
+      ]) {
+        await context.compare(testCase, steps(batchSize, filters), {
+          sampler,
+          what: JSON.stringify(filters),
+        })
       }
     },
   },
@@ -167,7 +222,10 @@ export const EDGE_CASES: readonly ConformanceCase[] = [
       const testCase = caseFromLogits(logits, context.batchSize(4))
       const sampler = await context.sampler(testCase.lmHead)
       for (const filters of [{ topP: 0.9 }, { topP: 1 - 1e-9 }, { topK: 50 }, { minP: 1e-4 }]) {
-        await context.compare(testCase, steps(testCase.batchSize, filters), { sampler, what: JSON.stringify(filters) })
+        await context.compare(testCase, steps(testCase.batchSize, filters), {
+          sampler,
+          what: JSON.stringify(filters),
+        })
       }
     },
   },

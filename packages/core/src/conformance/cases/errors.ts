@@ -28,7 +28,11 @@ export const ERROR_CASES: readonly ConformanceCase[] = [
         const hiddenStates = testCase.hiddenStates.slice()
         hiddenStates[bad * 12 + 7] = value
         const call = sampler.sample({ hiddenStates, params: { seed: 1n } })
-        await context.check.rejects(call, { code: 'INVALID_LOGITS', row: bad, rows: [bad] }, `${value}`)
+        await context.check.rejects(
+          call,
+          { code: 'INVALID_LOGITS', row: bad, rows: [bad] },
+          `${value}`,
+        )
       }
       await context.compare(testCase, { seed: 1n }, { sampler, what: 'the call after it' })
     },
@@ -63,7 +67,8 @@ export const ERROR_CASES: readonly ConformanceCase[] = [
       data[77 * 12] = Infinity
       const hiddenStates = testCase.hiddenStates.slice()
       const sampler = await context.sampler({ ...testCase.lmHead, data })
-      for (let row = 0; row < batchSize; row++) hiddenStates[row * 12] = row === batchSize - 1 ? 1 : -1
+      for (let row = 0; row < batchSize; row++)
+        hiddenStates[row * 12] = row === batchSize - 1 ? 1 : -1
       const bad = batchSize - 1
       await context.check.rejects(
         sampler.sample({ hiddenStates, params: { seed: 1n } }),
@@ -72,7 +77,10 @@ export const ERROR_CASES: readonly ConformanceCase[] = [
       )
       hiddenStates[bad * 12] = -1
       const result = await sampler.sample({ hiddenStates, params: { seed: 1n } })
-      context.check.isTrue(!result.tokenIds.includes(77), 'token 77 has logit -Infinity and is drawn')
+      context.check.isTrue(
+        !result.tokenIds.includes(77),
+        'token 77 has logit -Infinity and is drawn',
+      )
       context.check.isTrue(result.logprobs.every(Number.isFinite), 'logprobs are finite')
     },
   },
@@ -86,8 +94,10 @@ export const ERROR_CASES: readonly ConformanceCase[] = [
       const rows = batchSize >= 4 ? [1, 3] : [0]
       for (const allowedTokens of [[], new Int32Array(3)]) {
         for (const extra of [{}, { temperature: 0 }, context.serves('topP') ? { topP: 0.5 } : {}]) {
-          const params = Array.from({ length: batchSize }, (_, row): SamplingParams =>
-            rows.includes(row) ? { seed: 1n, allowedTokens, ...extra } : { seed: 1n, ...extra },
+          const params = Array.from(
+            { length: batchSize },
+            (_, row): SamplingParams =>
+              rows.includes(row) ? { seed: 1n, allowedTokens, ...extra } : { seed: 1n, ...extra },
           )
           const call = sampler.sample({ hiddenStates: testCase.hiddenStates, params })
           const what = `mask of ${allowedTokens.length} entries with ${JSON.stringify(extra)}`
@@ -104,7 +114,10 @@ export const ERROR_CASES: readonly ConformanceCase[] = [
       const testCase = makeCase({ seed: 8400n, vocabSize: 9, hiddenSize: 12 })
       const sampler = await context.sampler(testCase.lmHead)
       const logitBias = new Map(Array.from({ length: 9 }, (_, id) => [id, -Infinity]))
-      const call = sampler.sample({ hiddenStates: testCase.hiddenStates, params: { seed: 1n, logitBias } })
+      const call = sampler.sample({
+        hiddenStates: testCase.hiddenStates,
+        params: { seed: 1n, logitBias },
+      })
       await context.check.rejects(call, { code: 'ALL_TOKENS_MASKED', rows: [0] }, 'bias')
     },
   },
@@ -113,11 +126,14 @@ export const ERROR_CASES: readonly ConformanceCase[] = [
     async run(context) {
       const { capabilities } = context.backend
       const testCase = makeCase({ seed: 8500n, vocabSize: 40, hiddenSize: 256 })
-      const features = (Object.keys(FEATURE_PARAMS) as BackendFeature[]).filter((name) => !context.serves(name))
+      const features = (Object.keys(FEATURE_PARAMS) as BackendFeature[]).filter(
+        (name) => !context.serves(name),
+      )
       const dtypes = (Object.keys(STORAGE_FORMATS) as (DType | QuantizedFormat)[]).filter(
         (dtype) => !capabilities.dtypes.includes(dtype),
       )
-      const hasAll = features.length === 0 && dtypes.length === 0 && capabilities.maxLogprobs >= 1024
+      const hasAll =
+        features.length === 0 && dtypes.length === 0 && capabilities.maxLogprobs >= 1024
       context.skipIf(hasAll, 'the backend serves every feature, storage format and log-probability')
       const sampler = await context.sampler(testCase.lmHead)
       for (const feature of features) {

@@ -35,7 +35,8 @@ export const GOLDEN_CASES: readonly ConformanceCase[] = [
   {
     name: 'golden: draws the contract tokens from a product of small integers',
     async run(context) {
-      const { weight, hiddenStates, temperature, seeds, positions, tokenIds, logprobs } = GOLDEN_HEAD
+      const { weight, hiddenStates, temperature, seeds, positions, tokenIds, logprobs } =
+        GOLDEN_HEAD
       const hiddenSize = (hiddenStates[0] as readonly number[]).length
       const sampler = await context.sampler({
         dtype: 'f32',

@@ -6,6 +6,7 @@
 import type { ConformanceCase } from '../context.ts'
 import { EDGE_CASES } from './edges.ts'
 import { ERROR_CASES } from './errors.ts'
+import { FILTER_CASES } from './filters.ts'
 import { GOLDEN_CASES } from './golden-cases.ts'
 import { INVARIANCE_CASES } from './invariance.ts'
 import { LIFE_CYCLE_CASES } from './life-cycle.ts'
@@ -17,6 +18,7 @@ import { STORAGE_CASES } from './storage-cases.ts'
 export const CONFORMANCE_CASES: readonly ConformanceCase[] = [
   ...GOLDEN_CASES,
   ...PARAMETER_CASES,
+  ...FILTER_CASES,
   ...LOGPROB_CASES,
   ...STORAGE_CASES,
   ...INVARIANCE_CASES,

@@ -22,7 +22,11 @@ function rowDraw(result: SampleResult, row: number): RowDraw {
 }
 
 /** Rows with as many different parameters as the backend serves. */
-function mixedParams(context: CaseContext, batchSize: number, temperature: number): SamplingParams[] {
+function mixedParams(
+  context: CaseContext,
+  batchSize: number,
+  temperature: number,
+): SamplingParams[] {
   const { maxLogprobs } = context.backend.capabilities
   return Array.from({ length: batchSize }, (_, row) => ({
     seed: 900n + BigInt(row >> 3),
@@ -40,7 +44,10 @@ function rowsOf(testCase: TestCase, rows: readonly number[]): Float32Array {
   const { hiddenSize, hiddenStates } = testCase
   const selected = new Float32Array(rows.length * hiddenSize)
   for (const [index, row] of rows.entries()) {
-    selected.set(hiddenStates.subarray(row * hiddenSize, (row + 1) * hiddenSize), index * hiddenSize)
+    selected.set(
+      hiddenStates.subarray(row * hiddenSize, (row + 1) * hiddenSize),
+      index * hiddenSize,
+    )
   }
   return selected
 }
@@ -57,7 +64,12 @@ async function drawRows(
   })
 }
 
-function expectSameDraw(context: CaseContext, actual: RowDraw, expected: RowDraw, what: string): void {
+function expectSameDraw(
+  context: CaseContext,
+  actual: RowDraw,
+  expected: RowDraw,
+  what: string,
+): void {
   context.check.equal(actual.tokenId, expected.tokenId, `${what}, token`)
   context.check.logprob(actual.logprob, expected.logprob as number, 1e-5, what)
   context.check.equal(actual.topTokens, expected.topTokens, `${what}, most likely tokens`)
@@ -138,21 +150,35 @@ function batchCases({ values, temperature }: (typeof KINDS)[number]): Conformanc
 }
 
 /** A batch of nearly flat rows, where equal tokens by chance are rare. */
-async function flatDraws(context: CaseContext, changes: Partial<SamplingParams>): Promise<Int32Array> {
+async function flatDraws(
+  context: CaseContext,
+  changes: Partial<SamplingParams>,
+): Promise<Int32Array> {
   const batchSize = context.batchSize(32)
-  const testCase = makeCase({ seed: 6100n, vocabSize: 2003, hiddenSize: 16, batchSize, spread: 0.5 })
+  const testCase = makeCase({
+    seed: 6100n,
+    vocabSize: 2003,
+    hiddenSize: 16,
+    batchSize,
+    spread: 0.5,
+  })
   const sampler = await context.sampler(testCase.lmHead)
   const generator = createGenerator(6200n)
-  const params = Array.from({ length: batchSize }, (_, row): SamplingParams => ({
-    seed: generator.u64() >> 1n,
-    position: BigInt(row) + 1000n,
-    drawIndex: row,
-  }))
-  const changed = params.map((row): SamplingParams => ({
-    seed: row.seed + (changes.seed ?? 0n),
-    position: BigInt(row.position as bigint) + BigInt(changes.position ?? 0),
-    drawIndex: (row.drawIndex as number) + (changes.drawIndex ?? 0),
-  }))
+  const params = Array.from(
+    { length: batchSize },
+    (_, row): SamplingParams => ({
+      seed: generator.u64() >> 1n,
+      position: BigInt(row) + 1000n,
+      drawIndex: row,
+    }),
+  )
+  const changed = params.map(
+    (row): SamplingParams => ({
+      seed: row.seed + (changes.seed ?? 0n),
+      position: BigInt(row.position as bigint) + BigInt(changes.position ?? 0),
+      drawIndex: (row.drawIndex as number) + (changes.drawIndex ?? 0),
+    }),
+  )
   const result = await sampler.sample({ hiddenStates: testCase.hiddenStates, params: changed })
   return result.tokenIds
 }
@@ -164,12 +190,19 @@ export const INVARIANCE_CASES: readonly ConformanceCase[] = [
     name: 'invariance: keys the noise by the global token id of a shard',
     async run(context) {
       const { sharded } = context.backend.capabilities
-      const testCase = makeCase({ seed: 6300n, vocabSize: 300, hiddenSize: 32, batchSize: context.batchSize(8) })
+      const testCase = makeCase({
+        seed: 6300n,
+        vocabSize: 300,
+        hiddenSize: 32,
+        batchSize: context.batchSize(8),
+      })
       const [low, high] = splitHead(testCase.lmHead, 2)
       if (low === undefined || high === undefined) return
       // Without shards one piece is moved; with shards the gap between two pieces holds no token.
       const gap = 5000
-      const shards = sharded ? [low, { ...high, vocabStart: low.vocabSize + gap }] : [{ ...low, vocabStart: gap }]
+      const shards = sharded
+        ? [low, { ...high, vocabStart: low.vocabSize + gap }]
+        : [{ ...low, vocabStart: gap }]
       const vocabSize = gap + (sharded ? testCase.vocabSize : low.vocabSize)
       const moved: TestCase = {
         ...testCase,
@@ -181,12 +214,18 @@ export const INVARIANCE_CASES: readonly ConformanceCase[] = [
           return spread
         }),
       }
-      const sampler = await context.sampler(sharded ? { shards } : (shards[0] as (typeof shards)[number]))
+      const sampler = await context.sampler(
+        sharded ? { shards } : (shards[0] as (typeof shards)[number]),
+      )
       context.check.equal(sampler.vocabSize, vocabSize, 'vocabSize')
       const params = { seed: 12n, position: 34n }
       await context.compare(moved, params, { sampler, what: 'moved tokens' })
       if (context.serves('topK') && context.serves('topP')) {
-        await context.compare(moved, { ...params, topK: 20, topP: 0.9 }, { sampler, what: 'filtered' })
+        await context.compare(
+          moved,
+          { ...params, topK: 20, topP: 0.9 },
+          { sampler, what: 'filtered' },
+        )
       }
     },
   },

@@ -51,7 +51,12 @@ export const LIFE_CYCLE_CASES: readonly ConformanceCase[] = [
   {
     name: 'life cycle: leaves its inputs alone and its results to the caller',
     async run(context) {
-      const testCase = makeCase({ seed: 9200n, vocabSize: 301, hiddenSize: 32, batchSize: context.batchSize(4) })
+      const testCase = makeCase({
+        seed: 9200n,
+        vocabSize: 301,
+        hiddenSize: 32,
+        batchSize: context.batchSize(4),
+      })
       const weights = testCase.lmHead.data as Float32Array
       const sampler = await context.sampler({ ...testCase.lmHead, data: weights.slice() })
       const hiddenStates = testCase.hiddenStates.slice()
@@ -59,14 +64,27 @@ export const LIFE_CYCLE_CASES: readonly ConformanceCase[] = [
       const kept = { tokenIds: first.tokenIds.slice(), logprobs: first.logprobs.slice() }
       await sampler.sample({ hiddenStates, params: paramsAt(1) })
       context.check.equal(hiddenStates, testCase.hiddenStates, 'hidden states after two calls')
-      context.check.equal(first.tokenIds, kept.tokenIds, 'tokens of the first call after the second')
-      context.check.equal(first.logprobs, kept.logprobs, 'logprobs of the first call after the second')
+      context.check.equal(
+        first.tokenIds,
+        kept.tokenIds,
+        'tokens of the first call after the second',
+      )
+      context.check.equal(
+        first.logprobs,
+        kept.logprobs,
+        'logprobs of the first call after the second',
+      )
     },
   },
   {
     name: 'life cycle: does not need the weights once the sampler exists',
     async run(context) {
-      const testCase = makeCase({ seed: 9300n, vocabSize: 301, hiddenSize: 32, batchSize: context.batchSize(4) })
+      const testCase = makeCase({
+        seed: 9300n,
+        vocabSize: 301,
+        hiddenSize: 32,
+        batchSize: context.batchSize(4),
+      })
       const data = (testCase.lmHead.data as Float32Array).slice()
       const sampler = await context.sampler({ ...testCase.lmHead, data })
       data.fill(0)
@@ -100,12 +118,20 @@ export const LIFE_CYCLE_CASES: readonly ConformanceCase[] = [
       const inFlight = sampler.sample({ hiddenStates, params: paramsAt(0) })
       const disposal = sampler.dispose()
       const refused = { code: 'DISPOSED', name: 'DisposedError' }
-      await context.check.rejects(sampler.sample({ hiddenStates, params: paramsAt(1) }), refused, 'call after dispose()')
+      await context.check.rejects(
+        sampler.sample({ hiddenStates, params: paramsAt(1) }),
+        refused,
+        'call after dispose()',
+      )
       context.check.row(await inFlight, 0, referenceRow(testCase, 0, paramsAt(0)), 'call in flight')
       await disposal
       await sampler.dispose()
       await sampler[Symbol.asyncDispose]()
-      await context.check.rejects(sampler.sample({ hiddenStates, params: paramsAt(1) }), refused, 'call after disposal')
+      await context.check.rejects(
+        sampler.sample({ hiddenStates, params: paramsAt(1) }),
+        refused,
+        'call after disposal',
+      )
     },
   },
   {

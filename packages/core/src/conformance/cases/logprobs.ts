@@ -7,18 +7,24 @@ async function compareTop(context: CaseContext, seed: bigint, mode: LogprobsMode
   context.skipIf(maxLogprobs < 1, 'the backend reports no top log-probabilities')
   const batchSize = context.batchSize(6)
   const testCase = makeCase({ seed, vocabSize: 701, hiddenSize: 40, batchSize })
-  const params = Array.from({ length: batchSize }, (_, row): SamplingParams => ({
-    seed: seed + BigInt(row),
-    temperature: [1, 0.5, 2, 0][row % 4],
-    logprobs: Math.min(maxLogprobs, [1, 5, 20, 0, 1024, 3][row % 6] as number),
-    logprobsMode: mode,
-    ...(row % 2 === 0 && context.serves('topK') ? { topK: 4 } : {}),
-    ...(row % 3 === 0 && context.serves('logitBias') ? { logitBias: { 17: 4, 600: -Infinity } } : {}),
-    ...(row === 1 && context.serves('allowedTokens') ? { allowedTokens: [5, 6, 7, 300] } : {}),
-  }))
+  const params = Array.from(
+    { length: batchSize },
+    (_, row): SamplingParams => ({
+      seed: seed + BigInt(row),
+      temperature: [1, 0.5, 2, 0][row % 4],
+      logprobs: Math.min(maxLogprobs, [1, 5, 20, 0, 1024, 3][row % 6] as number),
+      logprobsMode: mode,
+      ...(row % 2 === 0 && context.serves('topK') ? { topK: 4 } : {}),
+      ...(row % 3 === 0 && context.serves('logitBias')
+        ? { logitBias: { 17: 4, 600: -Infinity } }
+        : {}),
+      ...(row === 1 && context.serves('allowedTokens') ? { allowedTokens: [5, 6, 7, 300] } : {}),
+    }),
+  )
   const result = await context.compare(testCase, params, { what: `mode ${mode}` })
   for (const [row, { logprobs }] of params.entries()) {
-    if (logprobs === 0) context.check.equal(result.topLogprobs[row], null, `row ${row} asked for none`)
+    if (logprobs === 0)
+      context.check.equal(result.topLogprobs[row], null, `row ${row} asked for none`)
   }
 }
 

@@ -118,18 +118,27 @@ export const PARAMETER_CASES: readonly ConformanceCase[] = [
     name: 'oracle: ignores the filters at temperature 0',
     async run(context) {
       context.needs('topK', 'topP', 'minP')
-      await compareRandomRows(context, 4300n, () => ({ temperature: 0, topK: 5, topP: 0.5, minP: 0.1 }))
+      await compareRandomRows(context, 4300n, () => ({
+        temperature: 0,
+        topK: 5,
+        topP: 0.5,
+        minP: 0.1,
+      }))
     },
   },
   {
     name: 'oracle: equals the oracle with every parameter at once',
     async run(context) {
       const served = everyFeature.filter((feature) => context.serves(feature))
-      context.skipIf(served.length < 2, 'the backend serves fewer than two of the transforms and filters')
+      context.skipIf(
+        served.length < 2,
+        'the backend serves fewer than two of the transforms and filters',
+      )
       await compareRandomRows(context, 4400n, (generator, vocabSize) => {
         let choice: Choice = {}
         for (const feature of served) {
-          if (generator.u32() & 1) choice = { ...choice, ...CHOOSERS[feature](generator, vocabSize) }
+          if (generator.u32() & 1)
+            choice = { ...choice, ...CHOOSERS[feature](generator, vocabSize) }
         }
         // A mask and a bias of -Infinity could together forbid every token.
         if (choice.allowedTokens !== undefined) choice = { ...choice, logitBias: undefined }
@@ -162,7 +171,10 @@ export const PARAMETER_CASES: readonly ConformanceCase[] = [
     name: 'oracle: equals the oracle under the vllm noise scheme',
     async run(context) {
       const served = context.backend.capabilities.noiseSchemes
-      context.skipIf(!served.includes('vllm'), `the backend serves the noise schemes ${served.join(', ')}`)
+      context.skipIf(
+        !served.includes('vllm'),
+        `the backend serves the noise schemes ${served.join(', ')}`,
+      )
       await compareRandomRows(context, 4700n, () => ({}), 'vllm')
       if (context.serves('topK') && context.serves('topP')) {
         await compareRandomRows(context, 4800n, () => ({ topK: 50, topP: 0.9 }), 'vllm')

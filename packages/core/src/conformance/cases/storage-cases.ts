@@ -30,7 +30,9 @@ const headCases = dtypes.flatMap((dtype, index): ConformanceCase[] => [
         const seed = 5000n + BigInt(index)
         const testCase = makeCase({ seed, ...shape, batchSize, dtype, values: 'integers' })
         const params = rowParams(batchSize, temperature)
-        const result = await context.compare(testCase, params, { what: `vocabSize ${shape.vocabSize}` })
+        const result = await context.compare(testCase, params, {
+          what: `vocabSize ${shape.vocabSize}`,
+        })
         const tokens = exactTokens(testCase, params)
         context.check.equal(result.tokenIds, tokens, `tokens of vocabSize ${shape.vocabSize}`)
       }
@@ -50,7 +52,9 @@ const headCases = dtypes.flatMap((dtype, index): ConformanceCase[] => [
           batchSize,
           dtype,
         })
-        await context.compare(testCase, rowParams(batchSize, 0.9), { what: `hiddenSize ${hiddenSize}` })
+        await context.compare(testCase, rowParams(batchSize, 0.9), {
+          what: `hiddenSize ${hiddenSize}`,
+        })
       }
     },
   },
@@ -71,7 +75,10 @@ export const STORAGE_CASES: readonly ConformanceCase[] = [
         const data = Uint16Array.from(testCase.hiddenStates, narrow)
         const widened = Float32Array.from(data, widen)
         const params = { seed: 3n, position: 9n }
-        const narrowDraw = await sampler.sample({ hiddenStates: { data, dtype, batchSize: 1 }, params })
+        const narrowDraw = await sampler.sample({
+          hiddenStates: { data, dtype, batchSize: 1 },
+          params,
+        })
         const wideDraw = await sampler.sample({ hiddenStates: widened, params })
         context.check.equal(narrowDraw.tokenIds, wideDraw.tokenIds, `tokens of ${dtype}`)
         context.check.equal(narrowDraw.logprobs, wideDraw.logprobs, `logprobs of ${dtype}`)
