@@ -12,6 +12,14 @@ import { listFiles, listPackages, repositoryRoot } from './lib/workspace.mjs'
 /** @typedef {import('./lib/workspace.mjs').WorkspacePackage} WorkspacePackage */
 /** @typedef {import('./lib/imports.mjs').Import & { file: string }} FileImport */
 
+const ALL_PUBLISHED = [
+  '@flashsampling/core',
+  '@flashsampling/cuda',
+  '@flashsampling/webgpu',
+  '@flashsampling/tp',
+  '@flashsampling/vllm',
+]
+
 /**
  * Packages of ours that each package may import; a package that is not listed may import none.
  *
@@ -23,14 +31,9 @@ const MAY_IMPORT = {
   '@flashsampling/webgpu': ['@flashsampling/core'],
   '@flashsampling/tp': ['@flashsampling/core', '@flashsampling/cuda'],
   '@flashsampling/vllm': ['@flashsampling/core', '@flashsampling/cuda'],
-  'flashsampling-bench': [
-    '@flashsampling/core',
-    '@flashsampling/cuda',
-    '@flashsampling/webgpu',
-    '@flashsampling/tp',
-    '@flashsampling/vllm',
-  ],
-  'flashsampling-scripts': [],
+  'flashsampling-bench': ALL_PUBLISHED,
+  // The rehearsal's programs are users of the published packages.
+  'flashsampling-scripts': ALL_PUBLISHED,
 }
 
 /** Packages that run in a browser: their sources import nothing that only Node has. */

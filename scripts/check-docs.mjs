@@ -46,6 +46,9 @@ function checkEntry(root, program, entry) {
     const aliased = (exported.flags & ts.SymbolFlags.Alias) !== 0
     const symbol = aliased ? checker.getAliasedSymbol(exported) : exported
     for (const declaration of documentedDeclarations(symbol)) {
+      if (isInternal(declaration)) {
+        problems.push(`${place(root, declaration)}: ${exported.name} is exported but @internal`)
+      }
       for (const problem of checkDeclaration(checker, declaration)) {
         problems.push(`${place(root, problem.node)}: ${exported.name}${problem.text}`)
       }
@@ -96,12 +99,12 @@ function checkSentence(node) {
   /** @type {Problem[]} */
   const problems = []
   const text = commentText(node)
+  const isMethod = ts.isMethodSignature(node) || ts.isMethodDeclaration(node)
+  // A method may be described by its result alone.
+  if (isMethod && text === '' && ts.getJSDocReturnTag(node) !== undefined) return []
   if (text === '') problems.push({ node, text: ' has no TSDoc comment' })
-  else if (!/[.:)`|]\s*$/.test(text.split('\n\n')[0] ?? '')) {
+  else if (!/[.:?)`|]\s*$/.test(text.split('\n\n')[0] ?? '')) {
     problems.push({ node, text: ' has a TSDoc comment that does not end as a sentence' })
-  }
-  if (ts.getJSDocTags(node).some((tag) => tag.tagName.text === 'internal')) {
-    problems.push({ node, text: ' is exported but marked @internal' })
   }
   return problems
 }
@@ -193,10 +196,8 @@ function callableOf(declaration) {
  * @returns {(ts.ClassElement | ts.TypeElement)[]}
  */
 function publicMembers(declaration) {
-  if (ts.isInterfaceDeclaration(declaration)) return [...declaration.members]
-  if (ts.isTypeAliasDeclaration(declaration)) return membersOfType(declaration.type)
-  if (!ts.isClassDeclaration(declaration)) return []
-  return declaration.members.filter((member) => {
+  return allMembers(declaration).filter((member) => {
+    if (isInternal(member)) return false
     const flags = ts.getCombinedModifierFlags(member)
     const hidden = (flags & (ts.ModifierFlags.Private | ts.ModifierFlags.Protected)) !== 0
     const named = member.name === undefined || !ts.isPrivateIdentifier(member.name)
@@ -204,6 +205,21 @@ function publicMembers(declaration) {
     const inherits = (flags & ts.ModifierFlags.Override) !== 0
     return !hidden && named && !inherits && !ts.isClassStaticBlockDeclaration(member)
   })
+}
+
+/**
+ * @param {ts.Declaration} declaration
+ * @returns {(ts.ClassElement | ts.TypeElement)[]}
+ */
+function allMembers(declaration) {
+  if (ts.isInterfaceDeclaration(declaration)) return [...declaration.members]
+  if (ts.isTypeAliasDeclaration(declaration)) return membersOfType(declaration.type)
+  return ts.isClassDeclaration(declaration) ? [...declaration.members] : []
+}
+
+/** @param {ts.Node} node */
+function isInternal(node) {
+  return ts.getJSDocTags(node).some((tag) => tag.tagName.text === 'internal')
 }
 
 /**

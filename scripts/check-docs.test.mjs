@@ -114,8 +114,23 @@ describe('checkDocs()', () => {
 
   test('finds an exported symbol that is marked as internal', () => {
     expect(problemsOf('/** One.\n * @internal */\nexport const a = 1')).toEqual([
-      'a is exported but marked @internal',
+      'a is exported but @internal',
     ])
+  })
+
+  test('leaves out members that are marked as internal', () => {
+    const text = DOCUMENTED.replace('/** From the left. */', '/** @internal */')
+    expect(problemsOf(text)).toEqual([])
+  })
+
+  test('accepts a method that is described by its result', () => {
+    const text = `
+      /** Counts. */
+      export interface Counter {
+        /** @returns The next number. */
+        next(): number
+      }`
+    expect(problemsOf(text)).toEqual([])
   })
 
   test('finds an entry file without a module comment', () => {
