@@ -13,6 +13,7 @@ import {
   JOB_SCRATCH,
   JOB_SCRATCH_STRIDE,
   JOB_SHARDS,
+  JOB_STAGE_ROWS,
   JOB_STATES,
   JOB_STATES_STRIDE,
   JOB_TILE_VOCAB,
@@ -26,13 +27,10 @@ import {
   SHARD_VOCAB_START,
   SHARD_WEIGHT,
 } from '../src/cpu/layout'
-import { dotRows } from './dot'
+import { dotBlock, dotStream } from './dot'
 import { foldTile } from './epilogue'
 import { gumbel4 } from './math'
 import { widenRow } from './widen'
-
-// @ts-ignore: decorator
-@inline const WIDE_ROWS: u32 = 8
 
 // @ts-ignore: decorator
 @inline
@@ -53,7 +51,8 @@ export function scan(job: usize, thread: u32): void {
   const scratch: usize = field(job, JOB_SCRATCH) + thread * field(job, JOB_SCRATCH_STRIDE)
   const stride = <usize>((tileVocab + 45) & ~15) << 2
   const raw = scratch + batchSize * stride
-  const wide = raw + stride
+  const stage = raw + stride
+  const stageRows = field(job, JOB_STAGE_ROWS)
   let shard: usize = field(job, JOB_SHARDS)
   const lastShard = shard + (field(job, JOB_NUM_SHARDS) - 1) * SHARD_BYTES
   while (true) {
@@ -77,7 +76,8 @@ export function scan(job: usize, thread: u32): void {
       hiddenStates,
       hiddenSize,
       batchSize,
-      wide,
+      stage,
+      stageRows,
       scratch + (<usize>lead << 2),
       stride,
     )
@@ -87,8 +87,8 @@ export function scan(job: usize, thread: u32): void {
       pad(at + (<usize>(lead + numRows) << 2), at + (<usize>length << 2))
       const record = rows + row * ROW_BYTES
       const state = states + load<u32>(record + ROW_STATE_OFFSET)
-      // The tile's widened weights are done with, so their room serves for the noise bits.
-      foldTile(record, state, scheme, at, raw, wide, firstTokenId, length, start, start + numRows)
+      // The tile's staged weights are done with, so their room serves for the noise bits.
+      foldTile(record, state, scheme, at, raw, stage, firstTokenId, length, start, start + numRows)
     }
   }
 }
@@ -107,21 +107,23 @@ function multiplyTile(
   hiddenStates: usize,
   hiddenSize: u32,
   batchSize: u32,
-  wide: usize,
+  stage: usize,
+  stageRows: u32,
   out: usize,
   outStride: usize,
 ): void {
   const bytes = <usize>hiddenSize << 2
-  if (dtype == DTYPE_F32) {
-    dotRows(weight, rowStride, numRows, hiddenStates, bytes, batchSize, out, outStride)
+  if (dtype == DTYPE_F32 && batchSize == 1) {
+    dotStream(weight, rowStride, numRows, hiddenStates, bytes, out)
     return
   }
-  for (let first: u32 = 0; first < numRows; first += WIDE_ROWS) {
-    const count = min(WIDE_ROWS, numRows - first)
-    for (let i: u32 = 0; i < count; i++) {
-      widenRow(dtype, weight + (first + i) * rowStride, wide + i * bytes, hiddenSize)
-    }
-    dotRows(wide, bytes, count, hiddenStates, bytes, batchSize, out + (<usize>first << 2), outStride)
+  for (let first: u32 = 0; first < numRows; first += stageRows) {
+    const count = min(stageRows, numRows - first)
+    const source = weight + first * rowStride
+    // A bulk copy reads memory at full rate, which the multiplication, busy with a batch, would not.
+    if (dtype == DTYPE_F32) memory.copy(stage, source, count * bytes)
+    else for (let i: u32 = 0; i < count; i++) widenRow(dtype, source + i * rowStride, stage + i * bytes, hiddenSize)
+    dotBlock(stage, bytes, count, hiddenStates, batchSize, out + (<usize>first << 2), outStride)
   }
 }
 

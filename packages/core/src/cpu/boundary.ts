@@ -6,10 +6,11 @@
  *
  * @module
  */
-import { orderedKeyOf, valueOfOrderedKey } from './ordered-key.ts'
-import { ALL_IDS, type Interval, type RankPosition, rankPass, type RowProcess } from './passes.ts'
-import { ExactMass } from './math.ts'
+
 import { MAX_VOCAB_SIZE } from '../lm-head.ts'
+import { ExactMass } from './math.ts'
+import { orderedKeyOf, valueOfOrderedKey } from './ordered-key.ts'
+import { ALL_IDS, type Interval, type RankPosition, type RowProcess, rankPass } from './passes.ts'
 
 /** Tokens and mass that rank before a token. */
 export interface Before {
@@ -72,7 +73,8 @@ function* cutTies(
   max: number,
 ): RowProcess<KeptSet> {
   const weight = Math.exp(logit - max)
-  const numTies = ((yield* rankPass([{ logit, tokenId: ALL_IDS }]))[0] as Interval).count - before.count
+  const numTies =
+    ((yield* rankPass([{ logit, tokenId: ALL_IDS }]))[0] as Interval).count - before.count
   let numKept = 1
   while (
     numKept < numTies &&

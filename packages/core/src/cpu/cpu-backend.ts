@@ -4,14 +4,26 @@
  *
  * @module
  */
-import type { Backend, BackendCapabilities, BackendSession, RowBatch, SessionOptions } from '../backend.ts'
+import type {
+  Backend,
+  BackendCapabilities,
+  BackendSession,
+  RowBatch,
+  SessionOptions,
+} from '../backend.ts'
 import { BackendUnavailableError, invalidArgument, invalidType, RowError } from '../errors.ts'
 import { type CheckedShard, isBackendBuffer, STORAGE_FORMATS } from '../lm-head.ts'
 import type { NoiseScheme } from '../noise.ts'
 import { MAX_LOGPROBS } from '../params.ts'
 import type { LmHeadShard, SampleResult } from '../types.ts'
 import { CpuBuffer, MAX_ARENA_BYTES } from './arena.ts'
-import { Engine, type EngineOptions, emptyAnswers, loadedRowBytes, type ShardPart } from './engine.ts'
+import {
+  Engine,
+  type EngineOptions,
+  emptyAnswers,
+  loadedRowBytes,
+  type ShardPart,
+} from './engine.ts'
 import type { RowStatuses, RowTask } from './job.ts'
 import { STATUS_NAN, WEIGHTS_OFFSET } from './layout.ts'
 import type { PassAnswer, RowProcess } from './passes.ts'
@@ -145,7 +157,13 @@ export function createCpuBackend(options: CpuBackendOptions = {}): CpuBackend {
   }
 }
 
-function checkInteger(action: string, name: string, value: unknown, low: number, high: number): void {
+function checkInteger(
+  action: string,
+  name: string,
+  value: unknown,
+  low: number,
+  high: number,
+): void {
   if (value === undefined) return
   if (typeof value !== 'number') throw invalidType(action, name, 'a number', value)
   if (!Number.isInteger(value) || value < low || value > high) {
@@ -223,7 +241,10 @@ class CpuSession implements BackendSession {
       const stillOpen: OpenRow[] = []
       for (let start = 0; start < open.length; start += MAX_PASS_ROWS) {
         const group = open.slice(start, start + MAX_PASS_ROWS)
-        const answers = this.#runPass(group.map(({ task }) => task), batch.hiddenStates)
+        const answers = this.#runPass(
+          group.map(({ task }) => task),
+          batch.hiddenStates,
+        )
         group.forEach((entry, i) => {
           const step = entry.process.next(answers[i] as PassAnswer)
           if (step.done === true) outcomes[entry.row] = step.value
@@ -266,7 +287,10 @@ function invalidLogitsError(statuses: RowStatuses): RowError {
   )
 }
 
-function collect(outcomes: readonly (RowOutcome | null)[], stats: SampleResult['stats']): SampleResult {
+function collect(
+  outcomes: readonly (RowOutcome | null)[],
+  stats: SampleResult['stats'],
+): SampleResult {
   const masked = outcomes.flatMap((outcome, row) => (outcome === null ? [row] : []))
   if (masked.length > 0) {
     throw new RowError(
@@ -286,7 +310,10 @@ function collect(outcomes: readonly (RowOutcome | null)[], stats: SampleResult['
     rowOffsets,
     topLogprobs: rows.map(
       ({ top }) =>
-        top && { tokenIds: Int32Array.from(top.tokenIds), logprobs: Float32Array.from(top.logprobs) },
+        top && {
+          tokenIds: Int32Array.from(top.tokenIds),
+          logprobs: Float32Array.from(top.logprobs),
+        },
     ),
     stats,
   }

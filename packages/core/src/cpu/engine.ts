@@ -7,7 +7,14 @@ import { describeValue } from '../errors.ts'
 import { type CheckedShard, isBackendBuffer, rowByteLength } from '../lm-head.ts'
 import type { LmHeadShard } from '../types.ts'
 import { Arena, type CpuBuffer } from './arena.ts'
-import { emptyAnswer, Job, type JobShape, type LoadedShard, type RowStatuses, type RowTask } from './job.ts'
+import {
+  emptyAnswer,
+  Job,
+  type JobShape,
+  type LoadedShard,
+  type RowStatuses,
+  type RowTask,
+} from './job.ts'
 import * as layout from './layout.ts'
 import type { PassAnswer } from './passes.ts'
 import { createTypeScriptKernels } from './typescript/scan.ts'
@@ -161,7 +168,9 @@ function loadShards(
     const { arena } = first.data as CpuBuffer
     return { arena, shards: [describeShard(parts[0] as ShardPart, layout.WEIGHTS_OFFSET)] }
   }
-  const sizes = parts.map(({ shard, numRows }) => Math.ceil((numRows * loadedRowBytes(shard)) / 64) * 64)
+  const sizes = parts.map(
+    ({ shard, numRows }) => Math.ceil((numRows * loadedRowBytes(shard)) / 64) * 64,
+  )
   const arena = new Arena(
     sizes.reduce((sum, bytes) => sum + bytes, 0),
     isShared,
@@ -186,14 +195,22 @@ function describeShard({ shard, firstRow, numRows }: ShardPart, weight: number):
   }
 }
 
-function copyRows({ shard, firstRow, numRows }: ShardPart, buffer: ArrayBufferLike, address: number): void {
+function copyRows(
+  { shard, firstRow, numRows }: ShardPart,
+  buffer: ArrayBufferLike,
+  address: number,
+): void {
   const { data, dtype, hiddenSize } = shard
   if (!ArrayBuffer.isView(data)) {
     throw new TypeError(`Cannot load the LM head as its data is ${describeValue(data)}`)
   }
   const sourceBytes = rowByteLength(dtype, hiddenSize)
   const targetBytes = loadedRowBytes(shard)
-  const source = new Uint8Array(data.buffer, data.byteOffset + firstRow * sourceBytes, numRows * sourceBytes)
+  const source = new Uint8Array(
+    data.buffer,
+    data.byteOffset + firstRow * sourceBytes,
+    numRows * sourceBytes,
+  )
   const target = new Uint8Array(buffer, address, numRows * targetBytes)
   if (sourceBytes === targetBytes) {
     target.set(source)

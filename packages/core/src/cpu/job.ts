@@ -7,7 +7,14 @@ import { deriveRowKey, type NoiseScheme } from '../noise.ts'
 import type { RowParams } from '../params.ts'
 import * as layout from './layout.ts'
 import { ExactMass } from './math.ts'
-import type { ListEntry, PassRequest, RankAnswer, RankRequest, SampleAnswer, SampleRequest } from './passes.ts'
+import type {
+  ListEntry,
+  PassRequest,
+  RankAnswer,
+  RankRequest,
+  SampleAnswer,
+  SampleRequest,
+} from './passes.ts'
 import { createViews, type MemoryViews } from './typescript/views.ts'
 
 /** One row's part of a pass. */
@@ -38,8 +45,13 @@ export interface JobShape {
   noiseScheme: NoiseScheme
 }
 
-/** Weight rows that the kernels widen at a time. */
-export const WIDE_ROWS = 8
+/** Bytes of scratch that weight rows are staged in: a part of a second-level cache. */
+const STAGE_BYTES = 65536
+
+/** Weight rows that are staged at a time, a multiple of 4. */
+function stageRowsOf(hiddenSize: number): number {
+  return Math.max(4, Math.min(64, Math.floor(STAGE_BYTES / (hiddenSize * 4)) & ~3))
+}
 
 /** Rows whose answer is an error: STATUS_* bits by row of the batch. */
 export type RowStatuses = Map<number, number>
@@ -69,7 +81,10 @@ export class Job {
     this.#tasks = tasks
     this.#shards = shards
     this.#shape = shape
-    this.numTiles = shards.reduce((sum, shard) => sum + Math.ceil(shard.numRows / shape.tileVocab), 0)
+    this.numTiles = shards.reduce(
+      (sum, shard) => sum + Math.ceil(shard.numRows / shape.tileVocab),
+      0,
+    )
     let stateBytes = 0
     for (const { params, request } of tasks) {
       this.#stateOffsets.push(stateBytes)
@@ -78,7 +93,7 @@ export class Job {
     this.#statesStride = align(stateBytes)
     const tileStride = (shape.tileVocab + 45) & ~15
     this.#scratchStride = align(
-      (tasks.length + 1) * tileStride * 4 + WIDE_ROWS * shape.hiddenSize * 4,
+      (tasks.length + 1) * tileStride * 4 + stageRowsOf(shape.hiddenSize) * shape.hiddenSize * 4,
     )
     this.workspaceBytes = this.#layOut(0).end
   }
@@ -91,7 +106,12 @@ export class Job {
    * @param hiddenStates - `[batchSize, rowLength]` of the caller's batch.
    * @param rowLength - Elements of a row there.
    */
-  write(buffer: ArrayBufferLike, workspace: number, hiddenStates: Float32Array, rowLength: number): void {
+  write(
+    buffer: ArrayBufferLike,
+    workspace: number,
+    hiddenStates: Float32Array,
+    rowLength: number,
+  ): void {
     const views = createViews(buffer)
     const { u32 } = views
     const at = this.#layOut(workspace)
@@ -113,20 +133,30 @@ export class Job {
     u32[job + layout.JOB_SCRATCH / 4] = at.scratch
     u32[job + layout.JOB_SCRATCH_STRIDE / 4] = this.#scratchStride
     u32[job + layout.JOB_NOISE_SCHEME / 4] = noiseScheme === 'flash' ? 0 : 1
+    u32[job + layout.JOB_STAGE_ROWS / 4] = stageRowsOf(hiddenSize)
     this.#writeShards(u32, at.shards >> 2)
+    packHiddenStates(views.f32, at.hiddenStates >> 2, this.#tasks, hiddenStates, rowLength, hiddenSize)
     let extras = at.extras
     const places = new Map<object, number>()
     this.#tasks.forEach((task, i) => {
-      const source = hiddenStates.subarray(task.row * rowLength, (task.row + 1) * rowLength)
-      const target = (at.hiddenStates >> 2) + i * hiddenSize
-      views.f32.set(source, target)
-      views.f32.fill(0, target + rowLength, target + hiddenSize)
       const stateOffset = this.#stateOffsets[i] as number
-      extras = writeRow(views, at.rows + i * layout.ROW_BYTES, task, stateOffset, noiseScheme, extras, places)
+      extras = writeRow(
+        views,
+        at.rows + i * layout.ROW_BYTES,
+        task,
+        stateOffset,
+        noiseScheme,
+        extras,
+        places,
+      )
       initState(views, at.states + stateOffset, task)
     })
     for (let thread = 1; thread < numThreads; thread++) {
-      views.u8.copyWithin(at.states + thread * this.#statesStride, at.states, at.states + this.#statesStride)
+      views.u8.copyWithin(
+        at.states + thread * this.#statesStride,
+        at.states,
+        at.states + this.#statesStride,
+      )
     }
   }
 
@@ -137,7 +167,11 @@ export class Job {
    * @param answers - One per task; filled further, so that several engines can contribute.
    * @param statuses - Receives the rows that have no valid draw.
    */
-  read(buffer: ArrayBufferLike, answers: readonly (SampleAnswer | RankAnswer)[], statuses: RowStatuses): void {
+  read(
+    buffer: ArrayBufferLike,
+    answers: readonly (SampleAnswer | RankAnswer)[],
+    statuses: RowStatuses,
+  ): void {
     const views = createViews(buffer)
     this.#tasks.forEach((task, i) => {
       const answer = answers[i] as SampleAnswer | RankAnswer
@@ -166,7 +200,9 @@ export class Job {
   }
 
   /** Addresses of the parts, in order; `extras` are keys, edits, masks and pivots of the rows. */
-  #layOut(start: number): Record<
+  #layOut(
+    start: number,
+  ): Record<
     'job' | 'shards' | 'rows' | 'hiddenStates' | 'states' | 'scratch' | 'extras' | 'end',
     number
   > {
@@ -181,6 +217,33 @@ export class Job {
     const seen = new Set<unknown>()
     const end = this.#tasks.reduce((sum, task) => sum + extraBytes(task, seen), extras)
     return { job, shards, rows, hiddenStates, states, scratch, extras, end }
+  }
+}
+
+/**
+ * Packs the rows of a pass so that one pointer walks them: chunk by chunk; in a chunk pairs of rows, of these four
+ * elements in turn; an odd last row stands alone. Padding is zero.
+ */
+function packHiddenStates(
+  f32: Float32Array,
+  at: number,
+  tasks: readonly RowTask[],
+  hiddenStates: Float32Array,
+  rowLength: number,
+  hiddenSize: number,
+): void {
+  for (let chunk = 0; chunk < hiddenSize; chunk += layout.CHUNK_ELEMENTS) {
+    const end = Math.min(chunk + layout.CHUNK_ELEMENTS, hiddenSize)
+    for (let first = 0; first < tasks.length; first += 2) {
+      const pair = tasks.slice(first, first + 2)
+      for (let i = chunk; i < end; i += 4) {
+        for (const { row } of pair) {
+          for (let lane = i; lane < i + 4; lane++) {
+            f32[at++] = lane < rowLength ? (hiddenStates[row * rowLength + lane] as number) : 0
+          }
+        }
+      }
+    }
   }
 }
 
@@ -203,7 +266,10 @@ function rowStateBytes(request: PassRequest, draws: number): number {
   }
   const scores = request.scoreCapacity === 0 ? 0 : draws * listBytes(request.scoreCapacity)
   return align(
-    layout.STATE_LISTS + listBytes(request.topCapacity) + listBytes(request.rawTopCapacity) + scores,
+    layout.STATE_LISTS +
+      listBytes(request.topCapacity) +
+      listBytes(request.rawTopCapacity) +
+      scores,
   )
 }
 
@@ -276,28 +342,30 @@ function writeRow(
   }
   if (params.edits.length > 0) {
     u32[at + layout.ROW_NUM_EDITS / 4] = params.edits.length
-    u32[at + layout.ROW_EDITS / 4] = share(params.edits, params.edits.length * layout.EDIT_BYTES, (word) => {
-      for (const edit of params.edits) {
-        u32[word++] = edit.tokenId
-        f32[word++] = edit.bias
-        u32[word++] = edit.repeated ? 1 : 0
-        f32[word++] = edit.penalty
-      }
-    })
+    u32[at + layout.ROW_EDITS / 4] = share(
+      params.edits,
+      params.edits.length * layout.EDIT_BYTES,
+      (word) => {
+        for (const edit of params.edits) {
+          u32[word++] = edit.tokenId
+          f32[word++] = edit.bias
+          u32[word++] = edit.repeated ? 1 : 0
+          f32[word++] = edit.penalty
+        }
+      },
+    )
   }
   const mask = params.allowedMask
   if (mask !== null) {
-    u32[at + layout.ROW_MASK / 4] = share(mask, mask.byteLength, (word) => views.i32.set(mask, word))
+    u32[at + layout.ROW_MASK / 4] = share(mask, mask.byteLength, (word) =>
+      views.i32.set(mask, word),
+    )
   }
   return extras
 }
 
 /** Zeroes a state and writes the capacities of its lists. */
-function initState(
-  views: MemoryViews,
-  state: number,
-  { params, request }: RowTask,
-): void {
+function initState(views: MemoryViews, state: number, { params, request }: RowTask): void {
   const { f32, i32, u32 } = views
   const bytes = rowStateBytes(request, numLists(params))
   u32.fill(0, state >> 2, (state + bytes) >> 2)
@@ -351,7 +419,10 @@ export function emptyAnswer(task: RowTask): SampleAnswer | RankAnswer {
 function emptyRankAnswer(request: RankRequest): RankAnswer {
   return {
     kind: 'rank',
-    intervals: Array.from({ length: request.pivots.length + 1 }, () => ({ count: 0, mass: new ExactMass() })),
+    intervals: Array.from({ length: request.pivots.length + 1 }, () => ({
+      count: 0,
+      mass: new ExactMass(),
+    })),
   }
 }
 
@@ -374,7 +445,9 @@ function readLists(views: MemoryViews, state: number, answer: SampleAnswer, isRa
   readMass(views, state + layout.STATE_MASS, answer.mass)
   readMass(views, state + layout.STATE_RAW_MASS, answer.rawMass)
   let list = state + layout.STATE_LISTS
-  for (const entries of isRaw ? [answer.top, answer.rawTop, ...answer.scores] : [answer.top, ...answer.scores]) {
+  for (const entries of isRaw
+    ? [answer.top, answer.rawTop, ...answer.scores]
+    : [answer.top, ...answer.scores]) {
     list = readList(views, list, entries)
   }
 }

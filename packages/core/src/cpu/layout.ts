@@ -16,11 +16,14 @@ export const CONTROL_FAILED = 200
 /** Where weights start. */
 export const WEIGHTS_OFFSET = 65536
 
+/** Elements that are summed on their own before they join a dot product. */
+export const CHUNK_ELEMENTS = 128
+
 // --- Job ---
 export const JOB_BATCH_SIZE = 0
 /** Elements of a hidden-state row, padded with zeros to a multiple of 4. */
 export const JOB_HIDDEN_SIZE = 4
-/** f32 [batchSize, hiddenSize]. */
+/** f32 [batchSize, hiddenSize], packed for the kernels: see packHiddenStates in job.ts. */
 export const JOB_HIDDEN_STATES = 8
 export const JOB_ROWS = 12
 export const JOB_NUM_SHARDS = 16
@@ -36,6 +39,8 @@ export const JOB_SCRATCH = 40
 export const JOB_SCRATCH_STRIDE = 44
 /** 0 flash, 1 vllm. */
 export const JOB_NOISE_SCHEME = 48
+/** Weight rows that are widened or copied to scratch at a time, a multiple of 4. */
+export const JOB_STAGE_ROWS = 52
 export const JOB_BYTES = 64
 
 // --- Shard record ---

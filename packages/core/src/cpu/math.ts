@@ -25,7 +25,7 @@ const ONE_SIXTH = fround(1 / 6)
 // Cephes library (logf.c, S. L. Moshier).
 const LOG_P0 = fround(7.0376836292e-2)
 const LOG_P1 = fround(-1.151461031e-1)
-const LOG_P2 = fround(1.1676998740e-1)
+const LOG_P2 = fround(1.167699874e-1)
 const LOG_P3 = fround(-1.2420140846e-1)
 const LOG_P4 = fround(1.4249322787e-1)
 const LOG_P5 = fround(-1.6668057665e-1)

@@ -16,8 +16,8 @@ import {
   ALL_IDS,
   type ListEntry,
   type RankPosition,
-  rankPass,
   type RowProcess,
+  rankPass,
   type SampleAnswer,
   samplePass,
 } from './passes.ts'
@@ -81,7 +81,8 @@ export function* processRow(row: RowParams, scheme: NoiseScheme): RowProcess<Row
 
 function drawUnfiltered(row: RowParams, answer: SampleAnswer): ListEntry[] {
   // A greedy row has one list: without noise every draw is the same.
-  if (row.temperature === 0) return new Array<ListEntry>(row.numSamples).fill(answer.scores[0]?.[0] as ListEntry)
+  if (row.temperature === 0)
+    return new Array<ListEntry>(row.numSamples).fill(answer.scores[0]?.[0] as ListEntry)
   return answer.scores.map((list) => list[0] as ListEntry)
 }
 
@@ -118,7 +119,11 @@ function* drawFiltered(
   const isOpen = kept.threshold === -Infinity && kept.limit === Infinity
   const total = Math.exp(answer.mass.logSumExp() - max)
   if (row.topP < 1 && isOpen && (list[top.length] as number) / total >= row.topP) {
-    return drawFromList(row, top.slice(0, countUnderTopP(list, top.length, total, row.topP)), scheme)
+    return drawFromList(
+      row,
+      top.slice(0, countUnderTopP(list, top.length, total, row.topP)),
+      scheme,
+    )
   }
   if (row.topP < 1) {
     // The total lies between the list's mass and all mass; where both cut alike inside the list, so does it.
@@ -234,14 +239,23 @@ function measureList(list: readonly ListEntry[], max: number): number[] {
   return sums
 }
 
-function countUnderTopP(sums: readonly number[], limit: number, total: number, topP: number): number {
+function countUnderTopP(
+  sums: readonly number[],
+  limit: number,
+  total: number,
+  topP: number,
+): number {
   let count = 1
   while (count < limit && (sums[count] as number) / total < topP) count++
   return count
 }
 
 /** Gumbel-max over a kept set that is listed in full. */
-function drawFromList(row: RowParams, kept: readonly ListEntry[], scheme: NoiseScheme): ListEntry[] {
+function drawFromList(
+  row: RowParams,
+  kept: readonly ListEntry[],
+  scheme: NoiseScheme,
+): ListEntry[] {
   const winners: ListEntry[] = []
   for (let draw = 0; draw < row.numSamples; draw++) {
     const rowKey = deriveRowKey({ ...row, drawIndex: row.drawIndex + draw }, 0, scheme)

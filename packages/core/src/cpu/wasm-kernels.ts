@@ -17,7 +17,10 @@ export interface KernelExports {
 
 // A module with one function that uses a SIMD instruction: i8x16.splat, drop.
 const SIMD_PROBE = Uint8Array.of(
-  ...[0, 97, 115, 109, 1, 0, 0, 0, 1, 4, 1, 96, 0, 0, 3, 2, 1, 0, 10, 9, 1, 7, 0, 65, 0, 253, 15, 26, 11],
+  ...[
+    0, 97, 115, 109, 1, 0, 0, 0, 1, 4, 1, 96, 0, 0, 3, 2, 1, 0, 10, 9, 1, 7, 0, 65, 0, 253, 15, 26,
+    11,
+  ],
 )
 
 /** Whether this engine runs WebAssembly SIMD. */

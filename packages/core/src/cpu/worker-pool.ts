@@ -100,7 +100,9 @@ export class WorkerPool {
     let timer: ReturnType<typeof setTimeout> | undefined
     const timeout = new Promise<never>((_, reject) => {
       timer = setTimeout(() => {
-        reject(new WorkerFailedError(`Cannot start worker threads: no answer within ${timeoutMs} ms`))
+        reject(
+          new WorkerFailedError(`Cannot start worker threads: no answer within ${timeoutMs} ms`),
+        )
       }, timeoutMs)
     })
     try {
@@ -131,7 +133,9 @@ export class WorkerPool {
     work()
     this.#waitForWorkers(control)
     if (Atomics.load(control, CONTROL_FAILED >> 2) !== 0) {
-      throw new WorkerFailedError('Cannot sample tokens as a worker thread failed: create a new sampler')
+      throw new WorkerFailedError(
+        'Cannot sample tokens as a worker thread failed: create a new sampler',
+      )
     }
   }
 
@@ -176,8 +180,12 @@ function startNodeWorker(threads: NodeWorkerThreads, workerData: WorkerData): Po
         resolve()
       }
     })
-    worker.on('error', (cause) => reject(new WorkerFailedError('Cannot start a worker thread', { cause })))
-    worker.on('exit', () => reject(new WorkerFailedError('Cannot start a worker thread: it ended at once')))
+    worker.on('error', (cause) =>
+      reject(new WorkerFailedError('Cannot start a worker thread', { cause })),
+    )
+    worker.on('exit', () =>
+      reject(new WorkerFailedError('Cannot start a worker thread: it ended at once')),
+    )
   })
   return { ready, stop: () => worker.terminate() }
 }

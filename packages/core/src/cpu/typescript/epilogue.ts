@@ -59,7 +59,8 @@ export function foldTile(
   if (u32[(state + layout.STATE_STATUS) >> 2] !== 0) return
   if ((flags & layout.FLAG_RAW) !== 0) {
     f32.copyWithin(rawAt, at, at + length)
-    for (let i = 0; i < length; i++) massAdd(views, state + layout.STATE_RAW_MASS, f32[at + i] as number)
+    for (let i = 0; i < length; i++)
+      massAdd(views, state + layout.STATE_RAW_MASS, f32[at + i] as number)
   }
   applyEdits(views, row, tile)
   applyMask(views, row, tile)
@@ -80,7 +81,9 @@ export function foldTile(
     return
   }
   if ((flags & layout.FLAG_RESTRICT) !== 0) restrict(views, row, tile)
-  else for (let i = 0; i < length; i++) massAdd(views, state + layout.STATE_MASS, f32[at + i] as number)
+  else
+    for (let i = 0; i < length; i++)
+      massAdd(views, state + layout.STATE_MASS, f32[at + i] as number)
   foldLists(views, row, state, scheme, tile, flags)
 }
 
@@ -174,7 +177,14 @@ function foldLists(
         if (logit === -Infinity || logit + noiseBound(tokenBits, scheme) < threshold) continue
         const score = fround(logit + gumbelF32(tokenBits, scheme === 0 ? 'flash' : 'vllm'))
         if (score < threshold) continue
-        listInsert(views, list, score, firstTokenId + group + i, logit, f32[rawAt + group + i] as number)
+        listInsert(
+          views,
+          list,
+          score,
+          firstTokenId + group + i,
+          logit,
+          f32[rawAt + group + i] as number,
+        )
         threshold = listThreshold(views, list)
       }
     }
@@ -237,7 +247,8 @@ function countIntervals(views: MemoryViews, row: number, state: number, tile: Ti
       const middle = (low + high) >> 1
       const pivotLogit = f32[pivots + middle * 2] as number
       const isBefore =
-        pivotLogit > logit || (pivotLogit === logit && (u32[pivots + middle * 2 + 1] as number) < tokenId)
+        pivotLogit > logit ||
+        (pivotLogit === logit && (u32[pivots + middle * 2 + 1] as number) < tokenId)
       if (isBefore) low = middle + 1
       else high = middle
     }

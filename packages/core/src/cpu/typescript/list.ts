@@ -3,12 +3,7 @@
  *
  * Better is: higher key, then lower token id.
  */
-import {
-  ENTRY_BYTES,
-  LIST_CAPACITY,
-  LIST_COUNT,
-  LIST_ENTRIES,
-} from '../layout.ts'
+import { ENTRY_BYTES, LIST_CAPACITY, LIST_COUNT, LIST_ENTRIES } from '../layout.ts'
 import type { MemoryViews } from './views.ts'
 
 const WORDS = ENTRY_BYTES >> 2
@@ -70,7 +65,14 @@ export function listInsert(
       let from = entries + child * WORDS
       if (child + 1 < count) {
         const other = from + WORDS
-        if (isBetter(f32[from] as number, u32[from + 1] as number, f32[other] as number, u32[other + 1] as number)) {
+        if (
+          isBetter(
+            f32[from] as number,
+            u32[from + 1] as number,
+            f32[other] as number,
+            u32[other + 1] as number,
+          )
+        ) {
           child++
           from = other
         }

@@ -20,7 +20,12 @@ function mulHigh(a: number, bHigh: number, bLow: number): number {
  * @param key0 - First word of the row key.
  * @param key1 - Second word of the row key.
  */
-export function fillFlashBits(out: Uint32Array, firstTokenId: number, key0: number, key1: number): void {
+export function fillFlashBits(
+  out: Uint32Array,
+  firstTokenId: number,
+  key0: number,
+  key1: number,
+): void {
   const firstPair = firstTokenId >>> 1
   for (let lane = 0; lane < 8; lane++) {
     let c0 = firstPair + lane
@@ -46,7 +51,12 @@ export function fillFlashBits(out: Uint32Array, firstTokenId: number, key0: numb
  * @param key0 - Derived seed of the row.
  * @param key1 - Second key word (0 in vLLM).
  */
-export function fillVllmBits(out: Uint32Array, firstTokenId: number, key0: number, key1: number): void {
+export function fillVllmBits(
+  out: Uint32Array,
+  firstTokenId: number,
+  key0: number,
+  key1: number,
+): void {
   for (let lane = 0; lane < 16; lane++) {
     let c0 = firstTokenId + lane
     let c1 = 0

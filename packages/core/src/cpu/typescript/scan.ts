@@ -74,7 +74,14 @@ function scan(views: MemoryViews, job: number, thread: number, wide: Float32Arra
       scratch + lead,
       stride,
     )
-    const tile: TileRow = { at: 0, rawAt: scratch + batchSize * stride, firstTokenId, length, start, end: start + numRows }
+    const tile: TileRow = {
+      at: 0,
+      rawAt: scratch + batchSize * stride,
+      firstTokenId,
+      length,
+      start,
+      end: start + numRows,
+    }
     for (let row = 0; row < batchSize; row++) {
       tile.at = scratch + row * stride
       f32.fill(-Infinity, tile.at, tile.at + lead)

@@ -1,5 +1,6 @@
 import { f16ToNumber } from '../../lm-head.ts'
 import {
+  CHUNK_ELEMENTS,
   DTYPE_BF16,
   DTYPE_F16,
   DTYPE_F32,
@@ -38,7 +39,8 @@ export function widenRow(
 ): void {
   const { u16, u8, i8 } = views
   const half = halfToFloat()
-  const halfAt = (at: number): number => half[(u8[at] as number) | ((u8[at + 1] as number) << 8)] as number
+  const halfAt = (at: number): number =>
+    half[(u8[at] as number) | ((u8[at + 1] as number) << 8)] as number
   switch (dtype) {
     case DTYPE_F16: {
       for (let i = 0, at = address >> 1; i < hiddenSize; i++) {
@@ -48,7 +50,8 @@ export function widenRow(
     }
     case DTYPE_BF16: {
       const bits = new Uint32Array(out.buffer, out.byteOffset, hiddenSize)
-      for (let i = 0, at = address >> 1; i < hiddenSize; i++) bits[i] = (u16[at + i] as number) << 16
+      for (let i = 0, at = address >> 1; i < hiddenSize; i++)
+        bits[i] = (u16[at + i] as number) << 16
       return
     }
     case DTYPE_Q8_0: {
@@ -119,15 +122,14 @@ function widenQ6KBlock(
 /**
  * Logits of one tile: `out[row * outStride + i] = dot(weight row i, hidden state of the row)`.
  *
- * Lane l of four sums the products of elements congruent to l modulo 4, each rounded to fp32; the result is
- * `(lane0 + lane2) + (lane1 + lane3)`. Nothing else about the call changes that order.
+ * The order of every sum is fixed and explained in assembly/dot.ts, the twin of this.
  *
  * @param views - Memory.
  * @param dtype - DTYPE_* of the layout.
  * @param address - Byte address of the tile's first weight row.
  * @param rowStride - Bytes between weight rows.
  * @param numRows - Weight rows.
- * @param hiddenStates - Byte address of f32 [batchSize, hiddenSize].
+ * @param hiddenStates - Byte address of the packed hidden states.
  * @param hiddenSize - Elements, a multiple of 4.
  * @param batchSize - Rows of the batch.
  * @param wide - Scratch for one widened weight row, [hiddenSize].
@@ -154,21 +156,36 @@ export function multiplyTile(
     const weight = isWide ? f32 : wide
     const first = isWide ? address >> 2 : 0
     for (let row = 0; row < batchSize; row++) {
-      f32[out + row * outStride + i] = dotF32(weight, first, f32, (hiddenStates >> 2) + row * hiddenSize, hiddenSize)
+      f32[out + row * outStride + i] = dotF32(weight, first, hiddenSize, f32, hiddenStates >> 2, row, batchSize)
     }
   }
 }
 
-function dotF32(w: Float32Array, wAt: number, h: Float32Array, hAt: number, hiddenSize: number): number {
-  let lane0 = 0
-  let lane1 = 0
-  let lane2 = 0
-  let lane3 = 0
-  for (let i = 0; i < hiddenSize; i += 4) {
-    lane0 = fround(lane0 + fround((w[wAt + i] as number) * (h[hAt + i] as number)))
-    lane1 = fround(lane1 + fround((w[wAt + i + 1] as number) * (h[hAt + i + 1] as number)))
-    lane2 = fround(lane2 + fround((w[wAt + i + 2] as number) * (h[hAt + i + 2] as number)))
-    lane3 = fround(lane3 + fround((w[wAt + i + 3] as number) * (h[hAt + i + 3] as number)))
+function dotF32(
+  w: Float32Array,
+  wAt: number,
+  hiddenSize: number,
+  h: Float32Array,
+  hAt: number,
+  row: number,
+  batchSize: number,
+): number {
+  const step = (row ^ 1) < batchSize ? 8 : 4
+  let sum = 0
+  for (let chunk = 0; chunk < hiddenSize; chunk += CHUNK_ELEMENTS) {
+    const width = Math.min(CHUNK_ELEMENTS, hiddenSize - chunk)
+    let at = hAt + chunk * batchSize + (row & ~1) * width + (row & 1) * 4
+    let lane0 = 0
+    let lane1 = 0
+    let lane2 = 0
+    let lane3 = 0
+    for (let i = wAt + chunk; i < wAt + chunk + width; i += 4, at += step) {
+      lane0 = fround(lane0 + fround((w[i] as number) * (h[at] as number)))
+      lane1 = fround(lane1 + fround((w[i + 1] as number) * (h[at + 1] as number)))
+      lane2 = fround(lane2 + fround((w[i + 2] as number) * (h[at + 2] as number)))
+      lane3 = fround(lane3 + fround((w[i + 3] as number) * (h[at + 3] as number)))
+    }
+    sum = fround(sum + fround(fround(lane0 + lane2) + fround(lane1 + lane3)))
   }
-  return fround(fround(lane0 + lane2) + fround(lane1 + lane3))
+  return sum
 }
