@@ -1,3 +1,3 @@
 import { packageConfig } from '../vitest.shared.ts'
 
-export default packageConfig('scripts', ['**/*.test.mjs'])
+export default packageConfig('scripts', ['*.test.mjs', '{bootstrap,lib}/*.test.mjs'])
