@@ -6,11 +6,15 @@
  */
 import { Command } from 'commander'
 import { createDemoCommand } from './commands/demo.ts'
+import { createReportCommand } from './commands/report.ts'
+import { createRunCommand } from './commands/run.ts'
 import { exitWhenReaderCloses, runProgram } from './ui/run-program.ts'
 
 const program = new Command('flashsampling-bench')
   .description('FlashSampling: demo, verify and benchmarks')
   .addCommand(createDemoCommand())
+  .addCommand(createRunCommand())
+  .addCommand(createReportCommand())
 
 exitWhenReaderCloses()
 process.exitCode = await runProgram(program, process.argv.slice(2))

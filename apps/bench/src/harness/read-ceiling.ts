@@ -8,6 +8,7 @@
  */
 import { Buffer } from 'node:buffer'
 import { Worker } from 'node:worker_threads'
+import { lastLevelCacheBytes } from './environment.ts'
 import { READ_CEILING_WASM } from './read-ceiling.generated.ts'
 import { summarize } from './stats.ts'
 
@@ -44,7 +45,21 @@ export interface ReadCeiling {
    * @returns One rate per method.
    */
   measure(threads: number, minTimeMs: number): ReadRate[]
-  /** Reads the whole buffer once, which leaves little else in the last-level cache. */
+  /**
+   * Reads the whole buffer once.
+   *
+   * @param method - How.
+   * @param threads - 1 to `maxThreads`.
+   */
+  read(method: ReadMethod, threads: number): void
+  /**
+   * Bytes that {@link ReadCeiling.read} reads.
+   *
+   * @param threads - 1 to `maxThreads`.
+   * @returns Bytes.
+   */
+  readBytes(threads: number): number
+  /** Reads as much as four times the last-level cache holds, which leaves little else in it. */
   evict(): void
   /** Stops the threads. */
   close(): Promise<void>
@@ -115,6 +130,8 @@ export function openReadCeiling(options: ReadCeilingOptions): ReadCeiling {
   const module = new WebAssembly.Module(Buffer.from(READ_CEILING_WASM, 'base64'))
   const exports = new WebAssembly.Instance(module, { env: { memory, abort: () => undefined } })
     .exports as unknown as Parameters<typeof readPart>[1]
+  const wholeBytes = memory.buffer.byteLength - PAGE_BYTES
+  const evictBytes = Math.min(wholeBytes, 4 * lastLevelCacheBytes())
   const control = new Int32Array(new SharedArrayBuffer(16))
   const workers: Worker[] = []
   for (let index = 1; index < maxThreads; index++) {
@@ -124,13 +141,12 @@ export function openReadCeiling(options: ReadCeilingOptions): ReadCeiling {
     workers.push(worker)
   }
 
-  const pass = (method: ReadMethod, threads: number): number => {
-    const length =
-      Math.floor((memory.buffer.byteLength - PAGE_BYTES) / PAGE_BYTES / threads) * PAGE_BYTES
+  const partBytes = (threads: number): number => Math.floor((pages - 1) / threads) * PAGE_BYTES
+  const pass = (method: ReadMethod, threads: number): void => {
+    const length = partBytes(threads)
     const bytes = Buffer.from(memory.buffer, PAGE_BYTES, length)
     const numbers = new Float64Array(memory.buffer, PAGE_BYTES, length / 8)
     const code = METHODS.indexOf(method)
-    const startedAt = performance.now()
     control[METHOD] = code
     control[THREADS] = threads
     control[DONE] = 0
@@ -142,7 +158,11 @@ export function openReadCeiling(options: ReadCeilingOptions): ReadCeiling {
     for (let done = 0; done < threads - 1; done = Atomics.load(control, DONE)) {
       Atomics.wait(control, DONE, done)
     }
-    return (length * threads) / ((performance.now() - startedAt) * 1e6)
+  }
+  const rateOf = (method: ReadMethod, threads: number): number => {
+    const startedAt = performance.now()
+    pass(method, threads)
+    return (partBytes(threads) * threads) / ((performance.now() - startedAt) * 1e6)
   }
 
   return {
@@ -151,7 +171,7 @@ export function openReadCeiling(options: ReadCeilingOptions): ReadCeiling {
         pass(method, threads)
         const rates: number[] = []
         const endAt = performance.now() + minTimeMs
-        while (rates.length < 3 || performance.now() < endAt) rates.push(pass(method, threads))
+        while (rates.length < 3 || performance.now() < endAt) rates.push(rateOf(method, threads))
         return {
           method,
           threads,
@@ -160,8 +180,10 @@ export function openReadCeiling(options: ReadCeilingOptions): ReadCeiling {
         }
       })
     },
+    read: pass,
+    readBytes: (threads) => partBytes(threads) * threads,
     evict() {
-      pass('wasm-forward', 1)
+      exports.readForward(PAGE_BYTES, evictBytes)
     },
     async close() {
       Atomics.store(control, SEQUENCE, -1)

@@ -1,0 +1,60 @@
+import { describe, expect, it } from 'vitest'
+import { timeInterleaved } from './timer.ts'
+
+function spin(ms: number): void {
+  const endAt = performance.now() + ms
+  while (performance.now() < endAt);
+}
+
+const options = {
+  warmUpMs: 0,
+  minTimeMs: 0,
+  minSamples: 4,
+  maxSamples: 10,
+  settle: () => undefined,
+}
+
+describe('timeInterleaved()', () => {
+  it('measures how long an entry takes', async () => {
+    const [short, long] = await timeInterleaved(
+      [{ run: () => spin(2) }, { run: async () => spin(8) }],
+      options,
+    )
+    expect(short?.median).toBeGreaterThanOrEqual(2000)
+    expect(long?.median).toBeGreaterThanOrEqual(8000)
+    expect(short?.p10).toBeLessThanOrEqual(short?.median ?? 0)
+    // The median of a spin of 2 ms: another process would have to steal 4 ms in most samples.
+    expect(short?.median).toBeLessThan(6000)
+  })
+
+  it('takes one sample of every entry in each round, the first one rotating', async () => {
+    const order: string[] = []
+    const entry = (name: string) => ({ run: () => order.push(name) })
+    await timeInterleaved([entry('a'), entry('b'), entry('c')], options)
+    // Two warm-up calls each, then rounds.
+    expect(order.slice(0, 6).join('')).toBe('aabbcc')
+    expect(order.slice(6).join('')).toBe('abcbcacab')
+  })
+
+  it('settles before every sample', async () => {
+    const order: string[] = []
+    await timeInterleaved([{ run: () => order.push('run') }], {
+      ...options,
+      settle: () => order.push('settle'),
+    })
+    expect(order.slice(2)).toEqual(new Array(3).fill(['settle', 'run']).flat())
+  })
+
+  it('stops at maxSamples where calls are quick and at three where they are very slow', async () => {
+    const [quick, slow] = await timeInterleaved(
+      [{ run: () => undefined }, { run: () => spin(20) }],
+      {
+        ...options,
+        minTimeMs: 2,
+        minSamples: 8,
+      },
+    )
+    expect(quick?.count).toBe(10)
+    expect(slow?.count).toBe(3)
+  })
+})
