@@ -4,7 +4,7 @@
  * @module
  */
 import { RowError } from './errors.ts'
-import { logMassOf, logSumExp } from './merge.ts'
+import { logMassOf } from './merge.ts'
 import { deriveRowKey, gumbelFromBits, type NoiseScheme, noiseBitsFromRowKey } from './noise.ts'
 import { normalizeParams, type RowParams } from './params.ts'
 import { transformLogits } from './transform.ts'
@@ -58,8 +58,8 @@ export function sampleFromLogits(
 ): OracleResult {
   const row = normalizeParams(params, logits.length)
   const transformed = transformLogits(checkLogits(logits), row)
-  const logZ = logSumExp(logMassOf(transformed))
-  if (logZ === -Infinity) {
+  const mass = logMassOf(transformed)
+  if (mass.sum === 0) {
     throw new RowError(
       'ALL_TOKENS_MASKED',
       'Cannot sample tokens as every token of the row is masked: allow at least one token',
@@ -67,9 +67,10 @@ export function sampleFromLogits(
     )
   }
   const raw = row.logprobsMode === 'raw'
-  const rawLogZ = raw ? logSumExp(logMassOf(logits)) : 0
+  const { max, sum } = raw ? logMassOf(logits) : mass
+  // Relative to the maximum, so that nothing is lost where logits are huge.
   const logprobOf = (tokenId: number): number =>
-    raw ? (logits[tokenId] as number) - rawLogZ : (transformed[tokenId] as number) - logZ
+    ((raw ? logits : transformed)[tokenId] as number) - max - Math.log(sum)
 
   const { kept, boundaryDistance } = filterTokens(transformed, row)
   const draws: OracleDraw[] = []
@@ -116,9 +117,7 @@ function checkLogits(logits: ArrayLike<number>): ArrayLike<number> {
 function rankTokens(transformed: Float64Array): number[] {
   const ids: number[] = []
   for (let id = 0; id < transformed.length; id++) if (transformed[id] !== -Infinity) ids.push(id)
-  return ids.sort(
-    (a, b) => (transformed[b] as number) - (transformed[a] as number) || a - b,
-  )
+  return ids.sort((a, b) => (transformed[b] as number) - (transformed[a] as number) || a - b)
 }
 
 /** Applies minP, topK and topP in this order; every kept set is a prefix of the ranking. */

@@ -66,8 +66,11 @@ export function* processRow(row: RowParams, scheme: NoiseScheme): RowProcess<Row
   const winners = isFiltered
     ? yield* drawFiltered(row, answer, topCapacity, scheme)
     : drawUnfiltered(row, answer)
-  const logZ = yield* totalLogMass(row, answer)
-  const logprobOf = (entry: ListEntry): number => (isRaw ? entry.rawLogit : entry.logit) - logZ
+  // Relative to the maximum, so that nothing is lost where logits are huge.
+  const max = isRaw ? answer.rawMass.logSumExp() : answer.max
+  const logMass = isRaw ? 0 : yield* relativeLogMass(answer)
+  const logprobOf = (entry: ListEntry): number =>
+    (isRaw ? entry.rawLogit : entry.logit) - max - logMass
   const listed = (isRaw ? answer.rawTop : answer.top).slice(0, row.logprobs)
   return {
     tokenIds: winners.map((winner) => winner.tokenId),
@@ -86,12 +89,11 @@ function drawUnfiltered(row: RowParams, answer: SampleAnswer): ListEntry[] {
   return answer.scores.map((list) => list[0] as ListEntry)
 }
 
-/** Log-sum-exp of the distribution that log-probabilities are reported under. */
-function* totalLogMass(row: RowParams, answer: SampleAnswer): RowProcess<number> {
-  if (row.logprobsMode === 'raw') return answer.rawMass.logSumExp()
-  if (Math.abs(answer.max) < HUGE_LOGIT) return answer.mass.logSumExp()
+/** Natural logarithm of the sum of e^(logit - max). */
+function* relativeLogMass(answer: SampleAnswer): RowProcess<number> {
+  if (Math.abs(answer.max) < HUGE_LOGIT) return answer.mass.logSumExp() - answer.max
   const [ties] = yield* rankPass([{ logit: answer.max, tokenId: ALL_IDS }])
-  return answer.max + Math.log((ties as { count: number }).count)
+  return Math.log((ties as { count: number }).count)
 }
 
 function* drawFiltered(
