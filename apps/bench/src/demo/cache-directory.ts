@@ -3,10 +3,10 @@
  *
  * @module
  */
-import { mkdir } from 'node:fs/promises'
+import { mkdir, stat } from 'node:fs/promises'
 import { homedir } from 'node:os'
-import { join, resolve } from 'node:path'
-import { messageOf, UserError } from '../ui/user-error.ts'
+import { dirname, join, resolve } from 'node:path'
+import { messageOf, systemCodeOf, UserError } from '../ui/user-error.ts'
 
 /**
  * Names the cache directory: `FLASHSAMPLING_CACHE_DIR`, else `flashsampling` in the user's cache directory
@@ -31,7 +31,7 @@ export function cacheDirectoryPath(env: NodeJS.ProcessEnv = process.env): string
  */
 export async function openCacheDirectory(path: string = cacheDirectoryPath()): Promise<string> {
   try {
-    await mkdir(path, { recursive: true })
+    await makeDirectory(path)
     return path
   } catch (error) {
     throw new UserError(
@@ -39,5 +39,18 @@ export async function openCacheDirectory(path: string = cacheDirectoryPath()): P
         'set FLASHSAMPLING_CACHE_DIR to a directory you can write to',
       { cause: error },
     )
+  }
+}
+
+/** Node's own `recursive` never returns where a file system keeps answering ENOENT, as /proc does. */
+async function makeDirectory(path: string, canMakeParent = true): Promise<void> {
+  try {
+    await mkdir(path)
+  } catch (error) {
+    const code = systemCodeOf(error)
+    if (code === 'EEXIST' && (await stat(path)).isDirectory()) return
+    if (code !== 'ENOENT' || !canMakeParent || dirname(path) === path) throw error
+    await makeDirectory(dirname(path))
+    await makeDirectory(path, false)
   }
 }

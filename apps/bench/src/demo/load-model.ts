@@ -67,8 +67,9 @@ async function loadWeights(
     const lmHead = file.tensors.has('output.weight')
       ? await readHeadTensor(file, file.require('output.weight', vocabSize, hiddenSize))
       : body.embedding
+    progress.done()
     return { body, lmHead }
   } finally {
-    progress.done()
+    progress.stop()
   }
 }

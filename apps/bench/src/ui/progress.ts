@@ -31,6 +31,7 @@ export interface ProgressOptions {
 }
 
 const BAR_WIDTH = 24
+const ERASE_LINE = '\r\x1b[K'
 const REDRAW_MS = 100
 const PLAIN_LINE_MS = 5000
 
@@ -75,16 +76,24 @@ export class Progress {
     const bar = '█'.repeat(filled) + '░'.repeat(BAR_WIDTH - filled)
     const line = `${this.#label} ${bar} ${percent.padStart(5)}  ${counts}`
     // A line that wraps could not be erased by a carriage return.
-    this.#stream.write(`\r\x1b[K${line.slice(0, (this.#stream.columns ?? 80) - 1)}`)
+    this.#stream.write(`${ERASE_LINE}${line.slice(0, (this.#stream.columns || 80) - 1)}`)
   }
 
   /** Ends the work: erases the bar, or writes a last line where bars cannot be erased. */
   done(): void {
+    const seconds = ((performance.now() - this.#startedAt) / 1000).toFixed(1)
+    this.#end(`${this.#label}: done in ${seconds} s\n`)
+  }
+
+  /** Ends work that failed: erases the bar and says nothing. Does nothing after {@link Progress.done}. */
+  stop(): void {
+    this.#end('')
+  }
+
+  #end(lastLine: string): void {
     if (this.#ended) return
     this.#ended = true
-    if (!this.#drawn) return
-    const seconds = ((performance.now() - this.#startedAt) / 1000).toFixed(1)
-    this.#stream.write(this.#stream.isTTY ? '\r\x1b[K' : `${this.#label}: done in ${seconds} s\n`)
+    if (this.#drawn) this.#stream.write(this.#stream.isTTY ? ERASE_LINE : lastLine)
   }
 }
 
