@@ -1,6 +1,6 @@
 // Dot products of f32 weight rows with f32 hidden states.
 //
-// The order of every sum is fixed: hiddenSize is cut into chunks of 128 elements; inside a chunk lane l of four sums
+// The order of every sum is fixed: hiddenSize is cut into chunks of 256 elements; inside a chunk lane l of four sums
 // the products of elements congruent to l modulo 4, each rounded; a chunk is (lane 0 + lane 2) + (lane 1 + lane 3);
 // chunks add up in order. Blocks differ in how many rows they share loads between, never in that order.
 //
@@ -9,7 +9,7 @@
 
 /** Bytes of a chunk of one row. */
 // @ts-ignore: decorator
-@inline const CHUNK_BYTES: usize = 512
+@inline export const CHUNK_BYTES: usize = 1024
 
 /** Reduces four accumulators to one vector of sums. */
 // @ts-ignore: decorator
@@ -22,7 +22,7 @@ function reduce4(a: v128, b: v128, c: v128, d: v128): v128 {
 
 // @ts-ignore: decorator
 @inline
-function mulAdd(sum: v128, a: v128, b: v128): v128 {
+export function mulAdd(sum: v128, a: v128, b: v128): v128 {
   return f32x4.add(sum, f32x4.mul(a, b))
 }
 
@@ -113,7 +113,7 @@ function chunk4x1(
   addTo(out, reduce4(a, b, c, d), isFirst)
 }
 
-/** One weight row of a multiple of 128 elements, one row of the batch: reads memory strictly forwards. */
+/** One weight row, one row of the batch: reads memory strictly forwards. */
 // @ts-ignore: decorator
 @inline
 function dotForwards(w: usize, h: usize, bytes: usize): f32 {

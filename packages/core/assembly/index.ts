@@ -3,6 +3,7 @@
 import {
   CONTROL_NEXT_TILE,
   DTYPE_F32,
+  DTYPE_Q8_0,
   JOB_BATCH_SIZE,
   JOB_HIDDEN_SIZE,
   JOB_HIDDEN_STATES,
@@ -28,6 +29,7 @@ import {
   SHARD_WEIGHT,
 } from '../src/cpu/layout'
 import { dotBlock, dotStream } from './dot'
+import { dotWidened } from './dot-widened'
 import { foldTile } from './epilogue'
 import { gumbel4 } from './math'
 import { widenRow } from './widen'
@@ -115,6 +117,10 @@ function multiplyTile(
   const bytes = <usize>hiddenSize << 2
   if (dtype == DTYPE_F32 && batchSize == 1) {
     dotStream(weight, rowStride, numRows, hiddenStates, bytes, out)
+    return
+  }
+  if (batchSize == 1 && dtype <= <u32>DTYPE_Q8_0) {
+    dotWidened(dtype, weight, rowStride, numRows, hiddenStates, bytes, out)
     return
   }
   for (let first: u32 = 0; first < numRows; first += stageRows) {

@@ -10,7 +10,7 @@ import {
 /** Four half-precision patterns in the low halves of the lanes. */
 // @ts-ignore: decorator
 @inline
-function half4(bits: v128): v128 {
+export function half4(bits: v128): v128 {
   const sign = i32x4.shl(v128.and(bits, i32x4.splat(0x8000)), 16)
   const magnitude = v128.and(bits, i32x4.splat(0x7fff))
   // Shifted into place the exponent is short by 112; the multiplication also normalises subnormals, exactly.

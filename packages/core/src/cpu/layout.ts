@@ -17,7 +17,7 @@ export const CONTROL_FAILED = 200
 export const WEIGHTS_OFFSET = 65536
 
 /** Elements that are summed on their own before they join a dot product. */
-export const CHUNK_ELEMENTS = 128
+export const CHUNK_ELEMENTS = 256
 
 // --- Job ---
 export const JOB_BATCH_SIZE = 0
