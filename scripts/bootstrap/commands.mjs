@@ -5,7 +5,7 @@ import { closingLine, readTestResults, removeTestResults } from './results.mjs'
 import { runInherited, runStep, StepFailedError } from './steps.mjs'
 
 /** @type {Record<string, (args: string[]) => Promise<number>>} */
-const commands = { demo, test, setup, rehearse, turbo }
+const commands = { demo, bench, test, setup, rehearse, turbo }
 
 /**
  * Runs one command and turns its outcome into an exit code.
@@ -39,6 +39,17 @@ async function demo(args) {
   const env = await prepare()
   await runTurbo('build', ['build', '--filter=flashsampling-bench...'], env)
   return runInherited(process.execPath, ['apps/bench/dist/cli.js', 'demo', ...args], env)
+}
+
+/**
+ * Installs, builds and runs the benchmark with the given arguments.
+ *
+ * @param {string[]} args - Options of the benchmark.
+ */
+async function bench(args) {
+  const env = await prepare()
+  await runTurbo('build', ['build', '--filter=flashsampling-bench...'], env)
+  return runInherited(process.execPath, ['apps/bench/dist/cli.js', 'run', ...args], env)
 }
 
 /**

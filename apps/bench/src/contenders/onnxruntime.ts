@@ -3,7 +3,9 @@
  *
  * @module
  */
+import { readFileSync } from 'node:fs'
 import { createRequire } from 'node:module'
+import { join } from 'node:path'
 import { f16ToNumber } from '@flashsampling/core'
 import type { BenchHead, Contender, ContenderFamily, ContenderName, DrawCall } from './contender.ts'
 import { contendersFolder, INSTALL_HINT } from './install.ts'
@@ -15,6 +17,8 @@ import {
   sampleBySoftmax,
 } from './javascript-sampler.ts'
 import { encodeOnnxModel, ONNX_EXTERNAL_PATH, type OnnxInitializer } from './onnx-model.ts'
+
+const ENGINE = 'onnxruntime-node'
 
 type Sample = (logits: Float32Array, options: JavaScriptSamplingOptions) => JavaScriptDraw
 
@@ -44,8 +48,9 @@ interface OnnxSession {
 export const onnxruntimeFamily: ContenderFamily = {
   names: Object.keys(SAMPLERS) as ContenderName[],
   versions: () => {
-    const require = createRequire(`${contendersFolder()}/package.json`)
-    return { 'onnxruntime-node': String(require('onnxruntime-node/package.json').version) }
+    const manifest = join(contendersFolder(), 'node_modules', ENGINE, 'package.json')
+    const { version } = JSON.parse(readFileSync(manifest, 'utf8')) as { version: string }
+    return { [ENGINE]: version }
   },
   unavailableReason: () => {
     try {
@@ -53,16 +58,14 @@ export const onnxruntimeFamily: ContenderFamily = {
       return null
     } catch (error) {
       const [reason] = (error instanceof Error ? error.message : String(error)).split('\n')
-      return `onnxruntime-node cannot be loaded (${reason}): ${INSTALL_HINT}`
+      return `${ENGINE} cannot be loaded (${reason}): ${INSTALL_HINT}`
     }
   },
   supports: ({ name, dtype, variant }) => {
     // Its CPU kernels widen f16 and bf16 weights first, which nobody would choose for a head.
     if (dtype !== 'f32' && dtype !== 'q8_0') return false
     if (variant === 'plain') return true
-    return (
-      name === 'onnxruntime-node' || (variant === 'masked' && name !== 'onnxruntime-node-matmul')
-    )
+    return name === ENGINE || (variant === 'masked' && name !== 'onnxruntime-node-matmul')
   },
   load: async (head, wanted) => {
     const runtime = loadOnnxRuntime()
@@ -110,7 +113,7 @@ export function createLogitsReader(head: BenchHead, threads: number): Promise<Lo
 }
 
 function loadOnnxRuntime(): OnnxRuntime {
-  return createRequire(`${contendersFolder()}/package.json`)('onnxruntime-node') as OnnxRuntime
+  return createRequire(`${contendersFolder()}/package.json`)(ENGINE) as OnnxRuntime
 }
 
 /**

@@ -1,0 +1,214 @@
+/**
+ * Writes the benchmark tables of the texts from the committed results: figures are never typed.
+ *
+ * `--check` changes nothing and exits with 1 where a text differs from the results.
+ */
+import { existsSync, readdirSync, readFileSync, realpathSync, writeFileSync } from 'node:fs'
+import { join, relative } from 'node:path'
+import { fileURLToPath } from 'node:url'
+import { repositoryRoot } from './lib/workspace.mjs'
+
+const RESULTS_FOLDER = 'apps/bench/results'
+const TEXTS = ['README.md', 'docs/benchmarking.md']
+const START = '<!-- bench:start -->'
+const END = '<!-- bench:end -->'
+
+const DTYPES = ['q8_0', 'f32']
+const BATCH_SIZES = [1, 8]
+/** Cases of the table and what has their shape. */
+const CASES = new Map([
+  ['smollm2', 'SmolLM2-135M'],
+  ['qwen3', 'Qwen3-0.6B'],
+])
+const ENGINE = ['onnxruntime-node', 'onnxruntime-node-gumbel', 'onnxruntime-node-softmax']
+
+/**
+ * @typedef {object} BenchRecord
+ * @property {string} op
+ * @property {string} case
+ * @property {number} vocabSize
+ * @property {number} hiddenSize
+ * @property {string} dtype
+ * @property {number} batchSize
+ * @property {string} variant
+ * @property {string} contender
+ * @property {number} threads
+ * @property {number} medianUs
+ * @property {number} bytes
+ */
+/**
+ * @typedef {object} BenchReport
+ * @property {string} device
+ * @property {string} commit
+ * @property {string} takenAt
+ * @property {boolean} quick
+ * @property {number} processors
+ * @property {Record<string, string>} versions
+ * @property {BenchRecord[]} records
+ */
+
+if (
+  process.argv[1] !== undefined &&
+  realpathSync(process.argv[1]) === fileURLToPath(import.meta.url)
+) {
+  process.exitCode = updateTexts(repositoryRoot, process.argv.includes('--check'))
+}
+
+/**
+ * Brings every text with the two markers up to date.
+ *
+ * @param {string} root - Root folder of the repository.
+ * @param {boolean} checkOnly - Whether to report differences instead of writing.
+ * @returns {number} Exit code.
+ */
+export function updateTexts(root, checkOnly) {
+  const tables = renderResults(root)
+  let differing = 0
+  for (const name of TEXTS) {
+    const file = join(root, name)
+    if (!existsSync(file)) continue
+    const text = readFileSync(file, 'utf8')
+    const wanted = replaceTables(text, tables, name)
+    if (wanted === text) continue
+    differing++
+    if (checkOnly) {
+      console.error(`${name}: the tables differ from ${RESULTS_FOLDER}: run npm run bench:readme`)
+    } else {
+      writeFileSync(file, wanted)
+      console.log(`updated ${name}`)
+    }
+  }
+  return checkOnly && differing > 0 ? 1 : 0
+}
+
+/**
+ * Puts the tables between the markers.
+ *
+ * @param {string} text - A text, with or without the markers.
+ * @param {string} tables - Markdown.
+ * @param {string} name - Name of the text, for the message.
+ * @returns {string} The text with the new tables; the same text where it has no markers.
+ */
+export function replaceTables(text, tables, name) {
+  const start = text.indexOf(START)
+  const end = text.indexOf(END)
+  if (start < 0 && end < 0) return text
+  if (start < 0 || end < start) {
+    throw new Error(`Cannot update ${name} as it must have ${START} and, after it, ${END}`)
+  }
+  return `${text.slice(0, start + START.length)}\n${tables}${text.slice(end)}`
+}
+
+/**
+ * Renders the newest result of every device.
+ *
+ * @param {string} root - Root folder of the repository.
+ * @returns {string} Markdown, with a newline at the end.
+ */
+export function renderResults(root) {
+  const folder = join(root, RESULTS_FOLDER)
+  const devices = existsSync(folder) ? readdirSync(folder, { withFileTypes: true }) : []
+  const parts = devices
+    .filter((entry) => entry.isDirectory())
+    .map((entry) => newestReport(join(folder, entry.name)))
+    .filter((found) => found !== undefined)
+    .sort((a, b) => a.report.device.localeCompare(b.report.device))
+    .map(({ report, file }) => renderReport(report, relative(root, file)))
+  return parts.length === 0 ? 'No results are committed yet.\n' : parts.join('\n')
+}
+
+/**
+ * @param {string} folder
+ * @returns {{ report: BenchReport, file: string } | undefined}
+ */
+function newestReport(folder) {
+  return readdirSync(folder)
+    .filter((name) => name.endsWith('.json'))
+    .map((name) => {
+      const file = join(folder, name)
+      return { file, report: /** @type {BenchReport} */ (JSON.parse(readFileSync(file, 'utf8'))) }
+    })
+    .filter(({ report }) => !report.quick)
+    .sort((a, b) => a.report.takenAt.localeCompare(b.report.takenAt))
+    .at(-1)
+}
+
+/**
+ * Renders one run: time of a draw by shape, format, batch size and number of threads.
+ *
+ * @param {BenchReport} report - The run.
+ * @param {string} file - Its file, relative to the root of the repository.
+ * @returns {string} Markdown, with a newline at the end.
+ */
+export function renderReport(report, file) {
+  const headings = [
+    'head',
+    'dtype',
+    'B',
+    'threads',
+    'flashsampling',
+    '% of read ceiling',
+    'unfused two-step',
+    'onnxruntime-node + JS',
+    'plain TypeScript',
+  ]
+  const lines = [
+    `${report.device}, ${report.processors} processors, Node ${report.versions.node}, commit ${report.commit}, ` +
+      `${report.takenAt.slice(0, 10)}; median time of a draw in ms (\`${file}\`):`,
+    '',
+    `| ${headings.join(' | ')} |`,
+    `|---|---|${headings
+      .slice(2)
+      .map(() => '---:|')
+      .join('')}`,
+  ]
+  const threadCounts = [...new Set(report.records.map(({ threads }) => threads))]
+  for (const name of CASES.keys()) {
+    for (const dtype of DTYPES) {
+      for (const batchSize of BATCH_SIZES) {
+        for (const threads of threadCounts.sort((a, b) => a - b)) {
+          const cell = report.records.filter(
+            (record) =>
+              record.case === name &&
+              record.dtype === dtype &&
+              record.batchSize === batchSize &&
+              record.threads === threads &&
+              record.variant === 'plain',
+          )
+          if (cell.some(({ op }) => op === 'sample')) lines.push(renderRow(cell))
+        }
+      }
+    }
+  }
+  return `${lines.join('\n')}\n`
+}
+
+/** @param {BenchRecord[]} cell - Records of one shape, format, batch size and number of threads. */
+function renderRow(cell) {
+  const first = /** @type {BenchRecord} */ (cell[0])
+  /** @param {string[]} names */
+  const best = (names) =>
+    cell
+      .filter(({ contender }) => names.includes(contender))
+      .sort((a, b) => a.medianUs - b.medianUs)[0]
+  /** @param {BenchRecord | undefined} record */
+  const ms = (record) => (record === undefined ? '–' : (record.medianUs / 1000).toFixed(2))
+  const own = best(['flashsampling'])
+  const read = best(['read-ceiling'])
+  const share =
+    own === undefined || read === undefined
+      ? '–'
+      : ((own.bytes / own.medianUs / (read.bytes / read.medianUs)) * 100).toFixed(0)
+  const cells = [
+    CASES.get(first.case),
+    first.dtype,
+    first.batchSize,
+    first.threads,
+    ms(own),
+    share,
+    ms(best(['flashsampling-two-step'])),
+    ms(best(ENGINE)),
+    ms(best(['flashsampling-typescript'])),
+  ]
+  return `| ${cells.join(' | ')} |`
+}

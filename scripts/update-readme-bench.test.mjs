@@ -1,0 +1,134 @@
+import { readFileSync, rmSync } from 'node:fs'
+import { join } from 'node:path'
+import { afterEach, describe, expect, it, vi } from 'vitest'
+import { makeTemporaryTree } from './lib/temporary-tree.mjs'
+import { renderResults, replaceTables, updateTexts } from './update-readme-bench.mjs'
+
+/** @type {string[]} */
+const roots = []
+
+/** @param {Record<string, string | object>} files */
+function tree(files) {
+  const root = makeTemporaryTree(files)
+  roots.push(root)
+  return root
+}
+
+afterEach(() => {
+  for (const root of roots.splice(0)) rmSync(root, { recursive: true, force: true })
+  vi.restoreAllMocks()
+})
+
+/**
+ * @param {string} contender
+ * @param {number} medianUs
+ * @param {number} threads
+ */
+function record(contender, medianUs, threads) {
+  return {
+    op: contender === 'read-ceiling' ? 'read' : 'sample',
+    case: 'qwen3',
+    vocabSize: 151_936,
+    hiddenSize: 1024,
+    dtype: 'q8_0',
+    batchSize: 1,
+    variant: 'plain',
+    contender,
+    threads,
+    medianUs,
+    bytes: contender === 'read-ceiling' ? 500_000_000 : 160_000_000,
+  }
+}
+
+/** @param {object} fields */
+function report(fields) {
+  return {
+    schema: 1,
+    device: 'Test CPU',
+    commit: 'abc1234',
+    takenAt: '2026-11-01T10:00:00.000Z',
+    quick: false,
+    processors: 2,
+    versions: { node: '20.20.2' },
+    records: [
+      record('flashsampling', 10_000, 1),
+      record('flashsampling-two-step', 12_340, 1),
+      record('onnxruntime-node', 15_000, 1),
+      record('onnxruntime-node-gumbel', 14_560, 1),
+      record('flashsampling-typescript', 98_700, 1),
+      record('read-ceiling', 25_000, 1),
+      record('flashsampling', 6_000, 2),
+    ],
+    ...fields,
+  }
+}
+
+describe('renderResults()', () => {
+  it('holds the figures of the result, with the fastest sampling around the engine', () => {
+    const root = tree({ 'apps/bench/results/test-cpu/2026-11-01-abc.json': report({}) })
+    const text = renderResults(root)
+    // 160 MB in 10 ms are 16 GB/s, 500 MB in 25 ms are 20 GB/s.
+    expect(text).toContain('| Qwen3-0.6B | q8_0 | 1 | 1 | 10.00 | 80 | 12.34 | 14.56 | 98.70 |')
+    expect(text).toContain('| Qwen3-0.6B | q8_0 | 1 | 2 | 6.00 | – | – | – | – |')
+    expect(text).toContain('Test CPU, 2 processors, Node 20.20.2, commit abc1234, 2026-11-01')
+    expect(text).toContain('`apps/bench/results/test-cpu/2026-11-01-abc.json`')
+  })
+
+  it('takes the newest run of a device that is not quick', () => {
+    const root = tree({
+      'apps/bench/results/test-cpu/a.json': report({
+        takenAt: '2026-11-03T00:00:00Z',
+        commit: 'new',
+      }),
+      'apps/bench/results/test-cpu/b.json': report({
+        takenAt: '2026-11-02T00:00:00Z',
+        commit: 'old',
+      }),
+      'apps/bench/results/test-cpu/c.json': report({
+        takenAt: '2026-11-04T00:00:00Z',
+        commit: 'quick',
+        quick: true,
+      }),
+    })
+    const text = renderResults(root)
+    expect(text).toContain('commit new')
+    expect(text).not.toContain('commit old')
+    expect(text).not.toContain('commit quick')
+  })
+
+  it('says so where nothing is committed', () => {
+    expect(renderResults(tree({ 'README.md': '' }))).toBe('No results are committed yet.\n')
+  })
+})
+
+describe('replaceTables()', () => {
+  it('changes nothing but what lies between the markers', () => {
+    const text = 'before\n<!-- bench:start -->\nold\n<!-- bench:end -->\nafter\n'
+    expect(replaceTables(text, 'new\n', 'README.md')).toBe(
+      'before\n<!-- bench:start -->\nnew\n<!-- bench:end -->\nafter\n',
+    )
+    expect(replaceTables('no markers', 'new\n', 'README.md')).toBe('no markers')
+  })
+
+  it('refuses a text with one marker', () => {
+    expect(() => replaceTables('<!-- bench:start -->', 'new', 'README.md')).toThrow(
+      'Cannot update README.md',
+    )
+  })
+})
+
+describe('updateTexts()', () => {
+  it('reports a stale text under --check and writes it without', () => {
+    vi.spyOn(console, 'error').mockImplementation(() => undefined)
+    vi.spyOn(console, 'log').mockImplementation(() => undefined)
+    const root = tree({
+      'README.md': '<!-- bench:start -->\nstale\n<!-- bench:end -->\n',
+      'apps/bench/results/test-cpu/a.json': report({}),
+    })
+    expect(updateTexts(root, true)).toBe(1)
+    expect(readFileSync(join(root, 'README.md'), 'utf8')).toContain('stale')
+    expect(updateTexts(root, false)).toBe(0)
+    expect(readFileSync(join(root, 'README.md'), 'utf8')).toContain('| 12.34 |')
+    expect(updateTexts(root, true)).toBe(0)
+  })
+})
