@@ -1,7 +1,7 @@
 import { existsSync } from 'node:fs'
 import { delimiter, join } from 'node:path'
 import { readJson, repositoryRoot } from '../lib/workspace.mjs'
-import { explainNetwork } from './network.mjs'
+import { explainNetwork, QUICK_RETRIES } from './network.mjs'
 import { readState, writeState } from './state.mjs'
 import { runStep, StepFailedError } from './steps.mjs'
 
@@ -26,7 +26,15 @@ async function askNpx(wanted) {
   const output = await runStep(
     `fetch ${wanted}`,
     'npx',
-    ['--yes', `--package=${wanted}`, '--', 'node', '-e', 'console.log(process.env.PATH)'],
+    [
+      ...QUICK_RETRIES,
+      '--yes',
+      `--package=${wanted}`,
+      '--',
+      'node',
+      '-e',
+      'console.log(process.env.PATH)',
+    ],
     process.env,
     explainNetwork,
   )
