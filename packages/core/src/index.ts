@@ -35,7 +35,10 @@ export {
   chiSquarePValue,
   chiSquareTest,
   chiSquareTwoSampleTest,
+  createBackendSource,
   createGenerator,
+  createOracleSource,
+  type DrawSource,
   type ExpectLike,
   type Generator,
   gTest,
@@ -47,12 +50,17 @@ export {
   type RowReference,
   referenceRow,
   runConformance,
+  runNoiseStatistics,
+  runStatistics,
   splitHead,
+  type StatisticalResult,
+  type StatisticsOptions,
+  type StatisticsReport,
   type TestCase,
   type TestStatistic,
 } from './conformance/index.ts'
-export { type CpuBackendOptions, createCpuBackend, type CpuBackend } from './cpu/cpu-backend.ts'
 export type { CpuBuffer } from './cpu/arena.ts'
+export { type CpuBackend, type CpuBackendOptions, createCpuBackend } from './cpu/cpu-backend.ts'
 export {
   type BackendAttempt,
   BackendUnavailableError,
@@ -104,7 +112,7 @@ export {
   uniformFromBits,
 } from './noise.ts'
 export { type OracleDraw, type OracleResult, sampleFromLogits } from './oracle.ts'
-export { type LogitEdit, type RowParams, normalizeParams } from './params.ts'
+export { type LogitEdit, normalizeParams, type RowParams } from './params.ts'
 export { philox2x32, philox4x32 } from './philox.ts'
 export { type CreateSamplerOptions, createSampler } from './sampler.ts'
 export { transformLogits } from './transform.ts'

@@ -70,7 +70,9 @@ describe('runConformance()', () => {
 
   it('fails through expect, and names every failed case', async () => {
     const backend = createOracleBackend({ result: shiftLogprobs })
-    const failure = await runConformance(backend, { expect, filter: 'golden' }).catch((error) => error)
+    const failure = await runConformance(backend, { expect, filter: 'golden' }).catch(
+      (error) => error,
+    )
     expect(failure.message).toContain('conformance of backend oracle')
     expect(failure.actual.map((line: string) => line.split(': ', 2).join(': '))).toEqual([
       'golden: draws the contract tokens from rows of logits',
@@ -191,7 +193,8 @@ const MUTANTS: Record<string, Mutation & { caughtBy: string }> = {
     caughtBy: 'filters: minP comes before topK, topK before topP, temperature before all',
   },
   'forgets the last token': {
-    logits: (logits) => logits.map((logit, tokenId) => (tokenId === logits.length - 1 ? -1e9 : logit)),
+    logits: (logits) =>
+      logits.map((logit, tokenId) => (tokenId === logits.length - 1 ? -1e9 : logit)),
     caughtBy: 'edges: draws from vocabularies and widths that are no multiple of anything',
   },
   'ignores the upper half of the position': {

@@ -7,8 +7,8 @@ import {
   makeCase,
   type SampleResult,
   type SamplingParams,
-  splitHead,
   STORAGE_FORMATS,
+  splitHead,
 } from '../src/index.ts'
 
 const VOCAB_SIZE = 131
@@ -26,16 +26,19 @@ const cases = {
 }
 
 /** Every filter and several draws, so that both passes are met. */
-const params = Array.from({ length: BATCH_SIZE }, (_, row): SamplingParams => ({
-  seed: 23n,
-  position: BigInt(row),
-  temperature: [1, 3, 0, 0.7][row % 4],
-  topK: row % 3 === 1 ? 9 : 0,
-  topP: row % 3 === 2 ? 0.9 : 1,
-  minP: row % 5 === 4 ? 0.01 : 0,
-  numSamples: 1 + (row % 3),
-  logprobs: row % 4,
-}))
+const params = Array.from(
+  { length: BATCH_SIZE },
+  (_, row): SamplingParams => ({
+    seed: 23n,
+    position: BigInt(row),
+    temperature: [1, 3, 0, 0.7][row % 4],
+    topK: row % 3 === 1 ? 9 : 0,
+    topP: row % 3 === 2 ? 0.9 : 1,
+    minP: row % 5 === 4 ? 0.01 : 0,
+    numSamples: 1 + (row % 3),
+    logprobs: row % 4,
+  }),
+)
 
 async function draw(
   kind: keyof typeof cases,
@@ -61,7 +64,10 @@ describe.each(['integers', 'real'] as const)('createCpuBackend() with %s', async
   it('gives the same bits for every tile size', async () => {
     for (const kernels of ['wasm', 'typescript'] as const) {
       for (let tileVocab = 1; tileVocab <= VOCAB_SIZE; tileVocab++) {
-        expect(await draw(kind, { kernels, threads: 1, tileVocab }), `tileVocab ${tileVocab}`).toEqual(base)
+        expect(
+          await draw(kind, { kernels, threads: 1, tileVocab }),
+          `tileVocab ${tileVocab}`,
+        ).toEqual(base)
       }
     }
   })
@@ -69,7 +75,10 @@ describe.each(['integers', 'real'] as const)('createCpuBackend() with %s', async
   it('gives the same bits from two threads', async () => {
     for (const kernels of ['wasm', 'typescript'] as const) {
       for (const tileVocab of [1, 3, 16, 65, 66, 131]) {
-        expect(await draw(kind, { kernels, threads: 2, tileVocab }), `tileVocab ${tileVocab}`).toEqual(base)
+        expect(
+          await draw(kind, { kernels, threads: 2, tileVocab }),
+          `tileVocab ${tileVocab}`,
+        ).toEqual(base)
       }
     }
   })
@@ -102,7 +111,8 @@ describe('createCpuBackend() in every storage format', () => {
         await using sampler = await createSampler({ lmHead, backend: createCpuBackend(options) })
         results.push(await sampler.sample({ hiddenStates, params }))
       }
-      for (const result of results) expect({ ...result, stats: null }).toEqual({ ...results[0], stats: null })
+      for (const result of results)
+        expect({ ...result, stats: null }).toEqual({ ...results[0], stats: null })
     },
   )
 })
@@ -110,7 +120,10 @@ describe('createCpuBackend() in every storage format', () => {
 describe('createCpuBackend() in batches', () => {
   const samplers = Promise.all(
     (['wasm', 'typescript'] as const).map((kernels) =>
-      createSampler({ lmHead: cases.real.lmHead, backend: createCpuBackend({ kernels, threads: 1 }) }),
+      createSampler({
+        lmHead: cases.real.lmHead,
+        backend: createCpuBackend({ kernels, threads: 1 }),
+      }),
     ),
   )
   afterAll(async () => {
@@ -121,13 +134,19 @@ describe('createCpuBackend() in batches', () => {
     const { hiddenSize, hiddenStates } = cases.real
     const [wasm, typescript] = await samplers
     const one = { seed: 5n, position: 6n, topP: 0.9, logprobs: 3 }
-    const alone = await wasm?.sample({ hiddenStates: hiddenStates.slice(0, hiddenSize), params: one })
+    const alone = await wasm?.sample({
+      hiddenStates: hiddenStates.slice(0, hiddenSize),
+      params: one,
+    })
     for (let batchSize = 1; batchSize <= 64; batchSize++) {
       const position = Math.floor(batchSize * 0.618)
       const batch = new Float32Array(batchSize * hiddenSize)
       for (let row = 0; row < batchSize; row++) {
         const from = row === position ? 0 : 1 + (row % (BATCH_SIZE - 1))
-        batch.set(hiddenStates.subarray(from * hiddenSize, (from + 1) * hiddenSize), row * hiddenSize)
+        batch.set(
+          hiddenStates.subarray(from * hiddenSize, (from + 1) * hiddenSize),
+          row * hiddenSize,
+        )
       }
       for (const sampler of [wasm, typescript]) {
         const result = await sampler?.sample({ hiddenStates: batch, params: one })

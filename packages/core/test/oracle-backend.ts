@@ -129,7 +129,7 @@ function drawBatch(
     logprobs: Float32Array.from(logprobs),
     rowOffsets: Int32Array.from(rowOffsets),
     topLogprobs,
-    stats: { secondPassRows: 0, passes: 1 },
+    stats: { secondPassRows: 0, passes: 1, workspaceBytes: 0 },
   }
 }
 

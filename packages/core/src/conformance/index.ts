@@ -3,6 +3,7 @@
  *
  * @module
  */
+export { createBackendSource, createOracleSource, type DrawSource } from './draw-source.ts'
 export { createGenerator, type Generator } from './generator.ts'
 export {
   caseFromLogits,
@@ -13,6 +14,13 @@ export {
 } from './heads.ts'
 export { NOISE_ERROR, type RowReference, referenceRow } from './reference.ts'
 export { type ConformanceOptions, runConformance } from './run-conformance.ts'
+export {
+  runNoiseStatistics,
+  runStatistics,
+  type StatisticalResult,
+  type StatisticsOptions,
+  type StatisticsReport,
+} from './run-statistics.ts'
 export {
   type ChiSquareOptions,
   chiSquarePValue,

@@ -16,11 +16,14 @@ async function drawHalves(
   const sampler = await context.sampler(testCase.lmHead)
   for (const filter of filters) {
     for (let start = 0; start < 128; start += batchSize) {
-      const params = Array.from({ length: batchSize }, (_, row): SamplingParams => ({
-        seed: 4950n,
-        position: BigInt(start + row),
-        ...filter,
-      }))
+      const params = Array.from(
+        { length: batchSize },
+        (_, row): SamplingParams => ({
+          seed: 4950n,
+          position: BigInt(start + row),
+          ...filter,
+        }),
+      )
       const result = await sampler.sample({ hiddenStates: testCase.hiddenStates, params })
       const what = `tokens with ${JSON.stringify(filter)} from position ${start}`
       context.check.equal(result.tokenIds, exactTokens(testCase, params), what)
@@ -36,7 +39,10 @@ export const FILTER_CASES: readonly ConformanceCase[] = [
       context.needs('topP')
       // Sums before the tokens are 0, 1/2, 3/4, 7/8, 15/16, 31/32, 63/64; p lies 1/1000 to either side.
       const sums = [0.5, 0.75, 0.875, 0.9375, 0.96875]
-      await drawHalves(context, [{ topP: 0 }, ...sums.flatMap((p) => [{ topP: p - 1e-3 }, { topP: p + 1e-3 }])])
+      await drawHalves(context, [
+        { topP: 0 },
+        ...sums.flatMap((p) => [{ topP: p - 1e-3 }, { topP: p + 1e-3 }]),
+      ])
     },
   },
   {
@@ -44,14 +50,20 @@ export const FILTER_CASES: readonly ConformanceCase[] = [
     async run(context) {
       context.needs('minP')
       const ratios = [0.5, 0.25, 0.125]
-      await drawHalves(context, [{ minP: 1 }, ...ratios.flatMap((p) => [{ minP: p * 0.998 }, { minP: p * 1.002 }])])
+      await drawHalves(context, [
+        { minP: 1 },
+        ...ratios.flatMap((p) => [{ minP: p * 0.998 }, { minP: p * 1.002 }]),
+      ])
     },
   },
   {
     name: 'filters: topK keeps exactly k tokens',
     async run(context) {
       context.needs('topK')
-      await drawHalves(context, [1, 2, 3, 4, 5, 6, 7].map((topK) => ({ topK })))
+      await drawHalves(
+        context,
+        [1, 2, 3, 4, 5, 6, 7].map((topK) => ({ topK })),
+      )
     },
   },
   {
