@@ -1,7 +1,7 @@
 import { createHash } from 'node:crypto'
 import { existsSync, readFileSync } from 'node:fs'
 import { join } from 'node:path'
-import { listPackages, readJson, repositoryRoot } from '../lib/workspace.mjs'
+import { listPackages, repositoryRoot } from '../lib/workspace.mjs'
 import { explainNetwork, reachRegistry } from './network.mjs'
 import { readState, writeState } from './state.mjs'
 import { runStep } from './steps.mjs'
@@ -15,7 +15,7 @@ export async function installDependencies(env) {
   const wanted = fingerprint()
   const present = existsSync(join(repositoryRoot, 'node_modules/.modules.yaml'))
   if (present && readState().installed === wanted) return
-  await reachRegistry(readJson(join(repositoryRoot, 'package.json')).packageManager, env)
+  await reachRegistry(env)
   await runStep(
     'install dependencies',
     'pnpm',

@@ -1,4 +1,6 @@
-import { runStep } from './steps.mjs'
+import { execFile } from 'node:child_process'
+import { promisify } from 'node:util'
+import { StepFailedError } from './steps.mjs'
 
 /** npm would wait more than a minute before it says that there is no network. */
 export const QUICK_RETRIES = ['--fetch-retry-mintimeout=1000', '--fetch-retry-maxtimeout=5000']
@@ -25,10 +27,15 @@ export function explainNetwork(output) {
 /**
  * Fails within seconds where the registry cannot be reached; pnpm would retry every package for minutes.
  *
- * @param {string} known - A package that the registry has, with version.
  * @param {NodeJS.ProcessEnv} env
+ * @throws {StepFailedError} when no connection is made; a registry that answers with an error is left to pnpm.
  */
-export async function reachRegistry(known, env) {
-  const args = ['view', known, 'version', ...QUICK_RETRIES]
-  await runStep('reach the npm registry', 'npm', args, env, explainNetwork)
+export async function reachRegistry(env) {
+  try {
+    await promisify(execFile)('npm', ['ping', ...QUICK_RETRIES], { env })
+  } catch (error) {
+    const output = String(/** @type {{ stderr?: unknown }} */ (error).stderr)
+    const remedy = explainNetwork(output)
+    if (remedy !== undefined) throw new StepFailedError(`${output.trimEnd()}\n\n${remedy}`)
+  }
 }
