@@ -8,7 +8,7 @@ import { dirname, join } from 'node:path'
  * @property {number} passed
  * @property {number} failed
  * @property {number} skipped
- * @property {string[]} skips - Title and reason of every skipped test.
+ * @property {string[]} skips - Title and reason of every skipped test; a title may hold it: `(skipped: reason)`.
  * @property {string[]} unexplained - Titles of skipped tests that give no reason.
  */
 
@@ -59,7 +59,9 @@ export function countTests(modules, unhandledErrors, narrowed) {
       else if (result.state === 'failed') counts.failed++
       else {
         counts.skipped++
-        const note = result.state === 'skipped' ? result.note : undefined
+        const note =
+          (result.state === 'skipped' ? result.note : undefined) ??
+          /\(skipped: (.+)\)/.exec(test.fullName)?.[1]
         if (note !== undefined) counts.skips.push(`${test.fullName}: ${note}`)
         else if (!narrowed) counts.unexplained.push(test.fullName)
       }

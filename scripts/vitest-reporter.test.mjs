@@ -58,6 +58,13 @@ describe('CountingReporter', () => {
     expect(counts).toMatchObject({ passed: 1, skipped: 1, unexplained: ['is left out'] })
   })
 
+  test('takes the reason from a title that holds it', () => {
+    const { counts } = run(`
+      test('passes', () => {})
+      describe.skip('group (skipped: no model)', () => { test('runs', () => {}) })`)
+    expect(counts.skips).toEqual(['group (skipped: no model) > runs: no model'])
+  })
+
   test('asks for no reason where -t left tests out', () => {
     const { counts } = run(`test('one', () => {})\ntest('two', () => {})`, ['-t', 'one'])
     expect(counts).toMatchObject({ passed: 1, skipped: 1, unexplained: [] })
