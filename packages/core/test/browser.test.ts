@@ -3,18 +3,19 @@ import { createServer } from 'node:http'
 import type { AddressInfo } from 'node:net'
 import { fileURLToPath } from 'node:url'
 import { chromium } from 'playwright-core'
-import { describe, expect, it } from 'vitest'
+import { beforeEach, describe, expect, it } from 'vitest'
 import type { ConformanceReport } from '../src/index.ts'
 
 // The built package, as a page would load it: one file, no bundler.
 const bundle = fileURLToPath(new URL('../dist/index.js', import.meta.url))
 const page = '<!doctype html><title>FlashSampling</title><link rel="icon" href="data:,">'
 
-const candidates = [process.env.FLASHSAMPLING_CHROMIUM, '/usr/bin/chromium', '/usr/bin/google-chrome']
+const candidates = [
+  process.env.FLASHSAMPLING_CHROMIUM,
+  '/usr/bin/chromium',
+  '/usr/bin/google-chrome',
+]
 const executablePath = candidates.find((path) => path !== undefined && existsSync(path))
-if (executablePath === undefined) {
-  console.warn('skipped: no Chromium found; install it or set FLASHSAMPLING_CHROMIUM to its path')
-}
 
 interface PageResult {
   isolated: boolean
@@ -25,11 +26,17 @@ interface PageResult {
 /** Serves the page and the bundle on loopback, isolated or not, and runs the suite in the page. */
 async function runInPage(isIsolated: boolean): Promise<PageResult> {
   const isolation: Record<string, string> = isIsolated
-    ? { 'cross-origin-opener-policy': 'same-origin', 'cross-origin-embedder-policy': 'require-corp' }
+    ? {
+        'cross-origin-opener-policy': 'same-origin',
+        'cross-origin-embedder-policy': 'require-corp',
+      }
     : {}
   const server = createServer((request, response) => {
     const isBundle = request.url === '/index.js'
-    response.writeHead(200, { 'content-type': isBundle ? 'text/javascript' : 'text/html', ...isolation })
+    response.writeHead(200, {
+      'content-type': isBundle ? 'text/javascript' : 'text/html',
+      ...isolation,
+    })
     response.end(isBundle ? readFileSync(bundle) : page)
   })
   await new Promise<void>((resolve) => server.listen(0, '127.0.0.1', resolve))
@@ -65,7 +72,12 @@ async function runInPage(isIsolated: boolean): Promise<PageResult> {
   }
 }
 
-describe.skipIf(executablePath === undefined)('@flashsampling/core in Chromium', () => {
+describe('@flashsampling/core in Chromium', () => {
+  beforeEach(({ skip }) => {
+    const reason = 'no Chromium found; install it or set FLASHSAMPLING_CHROMIUM to its path'
+    skip(executablePath === undefined, reason)
+  })
+
   it.each([
     ['cross-origin isolated page, with worker threads', true, 3],
     ['plain page, on one thread', false, 2],
