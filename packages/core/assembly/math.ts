@@ -4,8 +4,9 @@
 @inline const LN2: f32 = 0.6931471805599453
 // @ts-ignore: decorator
 @inline const VLLM_SCALE: f32 = <f32>4.6566127342e-10
+// 1 - 2^31 * 4.6566127342e-10 written out: in an f32 context the compiler evaluates the expression in f32.
 // @ts-ignore: decorator
-@inline const VLLM_COMPLEMENT: f32 = <f32>(1.0 - 2147483648.0 * 4.6566127342e-10)
+@inline const VLLM_COMPLEMENT: f32 = 2.98236920e-8
 
 // @ts-ignore: decorator
 @inline
