@@ -58,7 +58,7 @@ function max16(at: usize): v128 {
  * Folds one tile of one row into the row's state.
  *
  * `at`: padded logits, `length` of them, a multiple of 16, the first of token firstTokenId (a multiple of 16);
- * `rawScratch`: room for as many; `bits`: room for 16 words; [start, end): token ids of the tile proper.
+ * `rawScratch`: room for as many; `scratch`: room for 512 bytes; [start, end): token ids of the tile proper.
  */
 export function foldTile(
   row: usize,
@@ -66,7 +66,7 @@ export function foldTile(
   scheme: u32,
   at: usize,
   rawScratch: usize,
-  bits: usize,
+  scratch: usize,
   firstTokenId: u32,
   length: u32,
   start: u32,
@@ -87,7 +87,7 @@ export function foldTile(
   if ((flags & FLAG_RAW) != 0) {
     rawAt = rawScratch
     memory.copy(rawAt, at, bytes)
-    massAddRange(state + STATE_RAW_MASS, rawAt, length)
+    massAddRange(state + STATE_RAW_MASS, rawAt, length, scratch)
   }
   applyEdits(row, at, firstTokenId, start, end)
   applyMask(row, at, firstTokenId, length, start, end)
@@ -105,12 +105,12 @@ export function foldTile(
     return
   }
   if ((flags & FLAG_RANK) != 0) {
-    countIntervals(row, state, at, firstTokenId, length)
+    countIntervals(row, state, at, firstTokenId, length, scratch)
     return
   }
   if ((flags & FLAG_RESTRICT) != 0) restrict(row, at, firstTokenId, length)
-  else massAddRange(state + STATE_MASS, at, length)
-  foldLists(row, state, scheme, at, rawAt, bits, firstTokenId, length, flags)
+  else massAddRange(state + STATE_MASS, at, length, scratch)
+  foldLists(row, state, scheme, at, rawAt, scratch, firstTokenId, length, flags)
 }
 
 function applyEdits(row: usize, at: usize, firstTokenId: u32, start: u32, end: u32): void {
@@ -275,7 +275,14 @@ function foldTopList(
   }
 }
 
-function countIntervals(row: usize, state: usize, at: usize, firstTokenId: u32, length: u32): void {
+function countIntervals(
+  row: usize,
+  state: usize,
+  at: usize,
+  firstTokenId: u32,
+  length: u32,
+  scratch: usize,
+): void {
   const pivots: usize = load<u32>(row + ROW_PIVOTS)
   const numPivots = load<u32>(row + ROW_NUM_PIVOTS)
   for (let i: u32 = 0; i < length; i++) {
@@ -294,6 +301,6 @@ function countIntervals(row: usize, state: usize, at: usize, firstTokenId: u32, 
     }
     const interval = state + STATE_LISTS + low * INTERVAL_BYTES
     store<f64>(interval + INTERVAL_COUNT, load<f64>(interval + INTERVAL_COUNT) + 1)
-    massAdd(interval + INTERVAL_MASS, logit)
+    massAdd(interval + INTERVAL_MASS, logit, scratch)
   }
 }

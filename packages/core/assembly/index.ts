@@ -89,7 +89,7 @@ export function scan(job: usize, thread: u32): void {
       pad(at + (<usize>(lead + numRows) << 2), at + (<usize>length << 2))
       const record = rows + row * ROW_BYTES
       const state = states + load<u32>(record + ROW_STATE_OFFSET)
-      // The tile's staged weights are done with, so their room serves for the noise bits.
+      // The tile's staged weights are done with, so their room serves as scratch.
       foldTile(record, state, scheme, at, raw, stage, firstTokenId, length, start, start + numRows)
     }
   }

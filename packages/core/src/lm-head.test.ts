@@ -126,7 +126,9 @@ describe('readWeightRows()', () => {
   it('refuses memory that a backend owns', () => {
     const data = { backend: 'cuda', byteLength: 64 }
     expect(isBackendBuffer(data)).toBe(true)
-    expect(() => readWeightRows({ dtype: 'f32', vocabSize: 4, hiddenSize: 4, data }, 0, 1)).toThrow(TypeError)
+    expect(() => readWeightRows({ dtype: 'f32', vocabSize: 4, hiddenSize: 4, data }, 0, 1)).toThrow(
+      TypeError,
+    )
   })
 })
 
@@ -171,20 +173,70 @@ describe('normalizeLmHead()', () => {
   })
 
   it.each<[string, unknown, string]>([
-    ['no object', 5, 'Cannot load the LM head as "lmHead" must be an object: current value is 5 (number)'],
-    ['no shard', { shards: [] }, 'Cannot load the LM head as "lmHead.shards" must be an array of at least one shard: current value is an array of length 0'],
-    ['an unknown dtype', shard({ dtype: 'q5_0' as 'f32' }), 'Cannot load the LM head as "lmHead.dtype" must be one of f32, f16, bf16, q8_0, q4_0, q4_1, q6_k: current value is "q5_0"'],
-    ['a size of 0', shard({ vocabSize: 0 }), 'Cannot load the LM head as "lmHead.vocabSize" must be a whole number >= 1: current value is 0'],
-    ['a fraction', shard({ hiddenSize: 1.5 }), 'Cannot load the LM head as "lmHead.hiddenSize" must be a whole number >= 1: current value is 1.5'],
-    ['a broken block', { ...shard(), dtype: 'q8_0', hiddenSize: 33, data: new Uint8Array(9) }, 'Cannot load the LM head as "lmHead.hiddenSize" must be a multiple of 32 for q8_0: current value is 33'],
-    ['a wrong array', shard({ data: new Uint16Array(6) }), 'Cannot load the LM head as "lmHead.data" must be a Float32Array for f32: current value is a Uint16Array of length 6'],
-    ['a short array', shard({ data: new Float32Array(5) }), 'Cannot load the LM head as "lmHead.data" must have 6 elements ([vocabSize = 3, hiddenSize = 2] of f32): current value is a Float32Array of length 5'],
-    ['overlap', { shards: [shard(), shard({ vocabStart: 2 })] }, 'Cannot load the LM head as "lmHead.shards[].vocabStart" must be at least 3, the end of the shard before it: current value is 2'],
-    ['unequal widths', { shards: [shard(), shard({ vocabStart: 3, hiddenSize: 3, data: new Float32Array(9) })] }, 'Cannot load the LM head as "lmHead.shards[].hiddenSize" must be 2 in every shard: current value is 3'],
-    ['a short backend buffer', shard({ data: { backend: 'cpu', byteLength: 23 } }), 'Cannot load the LM head as "lmHead.data.byteLength" must be at least 24: current value is 23'],
-    ['too many tokens', shard({ vocabStart: 2 ** 24 }), 'Cannot load the LM head as "lmHead.vocabSize" must be such that token ids stay below 16777216: current value is 3'],
+    [
+      'no object',
+      5,
+      'Cannot load the LM head as "lmHead" must be an object: current value is 5 (number)',
+    ],
+    [
+      'no shard',
+      { shards: [] },
+      'Cannot load the LM head as "lmHead.shards" must be an array of at least one shard: current value is an array of length 0',
+    ],
+    [
+      'an unknown dtype',
+      shard({ dtype: 'q5_0' as 'f32' }),
+      'Cannot load the LM head as "lmHead.dtype" must be one of f32, f16, bf16, q8_0, q4_0, q4_1, q6_k: current value is "q5_0"',
+    ],
+    [
+      'a size of 0',
+      shard({ vocabSize: 0 }),
+      'Cannot load the LM head as "lmHead.vocabSize" must be a whole number >= 1: current value is 0',
+    ],
+    [
+      'a fraction',
+      shard({ hiddenSize: 1.5 }),
+      'Cannot load the LM head as "lmHead.hiddenSize" must be a whole number >= 1: current value is 1.5',
+    ],
+    [
+      'a broken block',
+      { ...shard(), dtype: 'q8_0', hiddenSize: 33, data: new Uint8Array(9) },
+      'Cannot load the LM head as "lmHead.hiddenSize" must be a multiple of 32 for q8_0: current value is 33',
+    ],
+    [
+      'a wrong array',
+      shard({ data: new Uint16Array(6) }),
+      'Cannot load the LM head as "lmHead.data" must be a Float32Array for f32: current value is a Uint16Array of length 6',
+    ],
+    [
+      'a short array',
+      shard({ data: new Float32Array(5) }),
+      'Cannot load the LM head as "lmHead.data" must have 6 elements ([vocabSize = 3, hiddenSize = 2] of f32): current value is a Float32Array of length 5',
+    ],
+    [
+      'overlap',
+      { shards: [shard(), shard({ vocabStart: 2 })] },
+      'Cannot load the LM head as "lmHead.shards[].vocabStart" must be at least 3, the end of the shard before it: current value is 2',
+    ],
+    [
+      'unequal widths',
+      { shards: [shard(), shard({ vocabStart: 3, hiddenSize: 3, data: new Float32Array(9) })] },
+      'Cannot load the LM head as "lmHead.shards[].hiddenSize" must be 2 in every shard: current value is 3',
+    ],
+    [
+      'a short backend buffer',
+      shard({ data: { backend: 'cpu', byteLength: 23 } }),
+      'Cannot load the LM head as "lmHead.data.byteLength" must be at least 24: current value is 23',
+    ],
+    [
+      'too many tokens',
+      shard({ vocabStart: 2 ** 22 }),
+      'Cannot load the LM head as "lmHead.vocabSize" must be such that token ids stay below 4194304: current value is 3',
+    ],
   ])('rejects %s', (_, lmHead, message) => {
-    expect(() => normalizeLmHead(lmHead as LmHead)).toThrow(new RegExp(`^${escapeRegExp(message)}$`))
+    expect(() => normalizeLmHead(lmHead as LmHead)).toThrow(
+      new RegExp(`^${escapeRegExp(message)}$`),
+    )
   })
 
   it('rejects a dtype that names an object property', () => {
@@ -199,16 +251,29 @@ function escapeRegExp(text: string): string {
 describe('makeCase()', () => {
   it('gives whole numbers in every storage format', () => {
     for (const dtype of ['f32', 'f16', 'bf16', 'q8_0', 'q4_0', 'q4_1', 'q6_k'] as const) {
-      const { lmHead } = makeCase({ seed: 2n, vocabSize: 9, hiddenSize: 256, dtype, values: 'integers' })
+      const { lmHead } = makeCase({
+        seed: 2n,
+        vocabSize: 9,
+        hiddenSize: 256,
+        dtype,
+        values: 'integers',
+      })
       const counts = new Map<number, number>()
-      for (const weight of readWeightRows(lmHead, 0, 9)) counts.set(weight, (counts.get(weight) ?? 0) + 1)
+      for (const weight of readWeightRows(lmHead, 0, 9))
+        counts.set(weight, (counts.get(weight) ?? 0) + 1)
       expect([...counts.keys()].sort((a, b) => a - b)).toEqual([-2, -1, 0, 1, 2])
     }
   })
 
   it('gives real logits of about the spread that was asked for, in every storage format', () => {
     for (const dtype of ['f32', 'f16', 'bf16', 'q8_0', 'q4_0', 'q4_1', 'q6_k'] as const) {
-      const { logits } = makeCase({ seed: 3n, vocabSize: 800, hiddenSize: 256, batchSize: 4, dtype })
+      const { logits } = makeCase({
+        seed: 3n,
+        vocabSize: 800,
+        hiddenSize: 256,
+        batchSize: 4,
+        dtype,
+      })
       const all = logits.flatMap((row) => [...row])
       const variance = all.reduce((sum, logit) => sum + logit * logit, 0) / all.length
       expect(Math.sqrt(variance)).toBeGreaterThan(2)

@@ -79,7 +79,12 @@ export function normalizeLmHead(lmHead: LmHead): {
   let end = 0
   for (const shard of shards) {
     if (shard.hiddenSize !== hiddenSize) {
-      throw invalidArgument(ACTION, 'lmHead.shards[].hiddenSize', `${hiddenSize} in every shard`, shard.hiddenSize)
+      throw invalidArgument(
+        ACTION,
+        'lmHead.shards[].hiddenSize',
+        `${hiddenSize} in every shard`,
+        shard.hiddenSize,
+      )
     }
     if (shard.vocabStart < end) {
       throw invalidArgument(
@@ -95,11 +100,17 @@ export function normalizeLmHead(lmHead: LmHead): {
 }
 
 function checkShard(shard: LmHeadShard, name: string): CheckedShard {
-  if (typeof shard !== 'object' || shard === null) throw invalidType(ACTION, name, 'an object', shard)
+  if (typeof shard !== 'object' || shard === null)
+    throw invalidType(ACTION, name, 'an object', shard)
   const { dtype, vocabSize, hiddenSize, data, vocabStart = 0 } = shard
   const format = Object.hasOwn(STORAGE_FORMATS, dtype) ? STORAGE_FORMATS[dtype] : undefined
   if (format === undefined) {
-    throw invalidArgument(ACTION, `${name}.dtype`, `one of ${Object.keys(STORAGE_FORMATS).join(', ')}`, dtype)
+    throw invalidArgument(
+      ACTION,
+      `${name}.dtype`,
+      `one of ${Object.keys(STORAGE_FORMATS).join(', ')}`,
+      dtype,
+    )
   }
   for (const [key, value, low] of [
     ['vocabSize', vocabSize, 1],
@@ -111,15 +122,30 @@ function checkShard(shard: LmHeadShard, name: string): CheckedShard {
     }
   }
   if (vocabStart + vocabSize > MAX_VOCAB_SIZE) {
-    throw invalidArgument(ACTION, `${name}.vocabSize`, `such that token ids stay below ${MAX_VOCAB_SIZE}`, vocabSize)
+    throw invalidArgument(
+      ACTION,
+      `${name}.vocabSize`,
+      `such that token ids stay below ${MAX_VOCAB_SIZE}`,
+      vocabSize,
+    )
   }
   if (hiddenSize % format.blockWeights !== 0) {
-    throw invalidArgument(ACTION, `${name}.hiddenSize`, `a multiple of ${format.blockWeights} for ${dtype}`, hiddenSize)
+    throw invalidArgument(
+      ACTION,
+      `${name}.hiddenSize`,
+      `a multiple of ${format.blockWeights} for ${dtype}`,
+      hiddenSize,
+    )
   }
   const byteLength = vocabSize * rowByteLength(dtype, hiddenSize)
   if (isBackendBuffer(data)) {
     if (data.byteLength < byteLength) {
-      throw invalidArgument(ACTION, `${name}.data.byteLength`, `at least ${byteLength}`, data.byteLength)
+      throw invalidArgument(
+        ACTION,
+        `${name}.data.byteLength`,
+        `at least ${byteLength}`,
+        data.byteLength,
+      )
     }
     return { dtype, vocabSize, hiddenSize, data, vocabStart }
   }
@@ -135,10 +161,11 @@ function checkShard(shard: LmHeadShard, name: string): CheckedShard {
 }
 
 /** Largest vocabulary: bounds the exact sums of the embedded backend. */
-export const MAX_VOCAB_SIZE: number = 2 ** 24
+export const MAX_VOCAB_SIZE: number = 2 ** 22
 
 function checkArrayType(dtype: DType | QuantizedFormat, data: unknown, name: string): void {
-  const expected = dtype === 'f32' ? Float32Array : dtype in { f16: 1, bf16: 1 } ? Uint16Array : Uint8Array
+  const expected =
+    dtype === 'f32' ? Float32Array : dtype in { f16: 1, bf16: 1 } ? Uint16Array : Uint8Array
   if (!(data instanceof expected)) {
     throw invalidType(ACTION, `${name}.data`, `a ${expected.name} for ${dtype}`, data)
   }
@@ -183,14 +210,24 @@ export function bf16ToNumber(bits: number): number {
  * @returns `[numRows, hiddenSize]`.
  * @throws {TypeError} when the data is owned by a backend.
  */
-export function readWeightRows(shard: LmHeadShard, firstRow: number, numRows: number): Float32Array {
+export function readWeightRows(
+  shard: LmHeadShard,
+  firstRow: number,
+  numRows: number,
+): Float32Array {
   const { dtype, hiddenSize, data } = shard
   if (isBackendBuffer(data)) {
-    throw new TypeError('Cannot read weight rows as "data" is owned by a backend: keep a typed array of your own')
+    throw new TypeError(
+      'Cannot read weight rows as "data" is owned by a backend: keep a typed array of your own',
+    )
   }
   const rowBytes = rowByteLength(dtype, hiddenSize)
   const rows = new Float32Array(numRows * hiddenSize)
-  const bytes = new Uint8Array(data.buffer, data.byteOffset + firstRow * rowBytes, numRows * rowBytes)
+  const bytes = new Uint8Array(
+    data.buffer,
+    data.byteOffset + firstRow * rowBytes,
+    numRows * rowBytes,
+  )
   const view = new DataView(bytes.buffer, bytes.byteOffset, bytes.byteLength)
   const { blockWeights, blockBytes } = STORAGE_FORMATS[dtype]
   const readBlock = BLOCK_READERS[dtype]
@@ -252,7 +289,8 @@ const BLOCK_READERS: Record<DType | QuantizedFormat, BlockReader> = {
         for (let quarter = 0; quarter < 4; quarter++) {
           const scale = view.getInt8(at + 192 + half * 8 + quarter * 2 + (i >> 4))
           // d * scale is exact in f32 (11 + 8 bits); the product with q is rounded once.
-          out[start + half * 128 + quarter * 32 + i] = d * scale * ((quants[quarter] as number) - 32)
+          out[start + half * 128 + quarter * 32 + i] =
+            d * scale * ((quants[quarter] as number) - 32)
         }
       }
     }

@@ -8,7 +8,7 @@
  */
 
 import { MAX_VOCAB_SIZE } from '../lm-head.ts'
-import { ExactMass } from './math.ts'
+import { ExactMass } from './exact-mass.ts'
 import { orderedKeyOf, valueOfOrderedKey } from './ordered-key.ts'
 import { ALL_IDS, type Interval, type RankPosition, type RowProcess, rankPass } from './passes.ts'
 

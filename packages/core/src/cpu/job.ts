@@ -6,7 +6,7 @@
 import { deriveRowKey, type NoiseScheme } from '../noise.ts'
 import type { RowParams } from '../params.ts'
 import * as layout from './layout.ts'
-import { ExactMass } from './math.ts'
+import { ExactMass } from './exact-mass.ts'
 import type {
   ListEntry,
   PassRequest,
@@ -429,7 +429,7 @@ function emptyRankAnswer(request: RankRequest): RankAnswer {
 function readMass(views: MemoryViews, address: number, into: ExactMass): void {
   const bins = (address + layout.MASS_BINS) >> 3
   const top = views.i32[(address + layout.MASS_TOP) >> 2] as number
-  into.merge(top, views.f64.subarray(bins, bins + layout.MASS_NUM_BINS))
+  into.merge(top, views.i64.subarray(bins, bins + layout.MASS_NUM_BINS))
 }
 
 function readIntervals(views: MemoryViews, state: number, answer: RankAnswer): void {

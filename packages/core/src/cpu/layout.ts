@@ -109,20 +109,19 @@ export const STATE_STATUS = 0
 /** f32: highest transformed logit. */
 export const STATE_MAX = 4
 export const STATE_MASS = 8
-export const STATE_RAW_MASS = 144
+export const STATE_RAW_MASS = 48
 /** Lists follow: top, raw top (FLAG_RAW only), one of scores per draw. */
-export const STATE_LISTS = 288
+export const STATE_LISTS = 96
 
 export const STATUS_NAN = 1
 export const STATUS_POSITIVE_INFINITY = 2
 
-// --- Mass: exact sum of p * 2^n in bins of four exponents, see math.ts ---
+// --- Mass: exact sum of p * 2^n in bins of sixteen exponents, see exact-mass.ts ---
 /** i32: highest bin index seen. */
 export const MASS_TOP = 0
-/** f64 [MASS_NUM_BINS], a ring indexed by bin modulo MASS_NUM_BINS. */
+/** i64 [MASS_NUM_BINS] in units of 2^-24, a ring indexed by bin modulo MASS_NUM_BINS. */
 export const MASS_BINS = 8
-export const MASS_NUM_BINS = 16
-export const MASS_BYTES = 136
+export const MASS_NUM_BINS = 4
 export const MASS_EMPTY_TOP = -1073741824
 
 // --- List: the best `capacity` entries, a heap with the worst at the root ---
@@ -142,4 +141,4 @@ export const ENTRY_BYTES = 16
 /** f64: tokens in the interval. */
 export const INTERVAL_COUNT = 0
 export const INTERVAL_MASS = 8
-export const INTERVAL_BYTES = 144
+export const INTERVAL_BYTES = 48

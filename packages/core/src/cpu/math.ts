@@ -1,5 +1,5 @@
 /**
- * fp32 building blocks of the embedded backend: logarithm, Gumbel noise and exact sums of exponentials.
+ * fp32 building blocks of the embedded backend: logarithm and Gumbel noise.
  *
  * Every operation is rounded to fp32 on its own (no fused multiply-add) and in the order written here, so the
  * WebAssembly kernels, which do the same four lanes at a time, give the same bits.
@@ -7,7 +7,6 @@
  * @module
  */
 import type { NoiseScheme } from '../noise.ts'
-import { MASS_EMPTY_TOP, MASS_NUM_BINS } from './layout.ts'
 
 const fround = Math.fround
 const f32 = new Float32Array(1)
@@ -102,93 +101,4 @@ export function gumbelF32(bits: number, scheme: NoiseScheme = 'flash'): number {
   }
   const e = v < ONE_SIXTEENTH ? seriesF32(v) : fround(-logF32(complement))
   return fround(-logF32(e))
-}
-
-// --- Exact sums of exponentials ---
-//
-// e^x is split into p * 2^n with p in fp32, and p * 2^(n mod 4) is added to the bin floor(n / 4). Terms of one bin are
-// multiples of 2^-24 below 2^4, so up to 2^24 of them add up in float64 without rounding; the sum therefore does not
-// depend on order, tile, thread or shard. Bins more than 60 powers of two below the highest one are dropped.
-
-const LOG2_E = 1.4426950408889634
-const LN2_F64 = 0.6931471805599453
-const EXP_C6 = fround(1 / 720)
-const EXP_C5 = fround(1 / 120)
-const EXP_C4 = fround(1 / 24)
-const EXP_C3 = fround(1 / 6)
-
-/** Mantissa of e^x with x = n * ln 2 + r: e^r in fp32. */
-export function expMantissaF32(r: number): number {
-  let p = fround(fround(EXP_C6 * r) + EXP_C5)
-  p = fround(fround(p * r) + EXP_C4)
-  p = fround(fround(p * r) + EXP_C3)
-  p = fround(fround(p * r) + 0.5)
-  p = fround(fround(p * r) + 1)
-  return fround(fround(p * r) + 1)
-}
-
-/** Rounds to the nearest integer, halves to even, as the WebAssembly instruction does. */
-export function roundHalfEven(x: number): number {
-  const MAGIC = 6755399441055744
-  return Math.abs(x) < 4503599627370496 ? x + MAGIC - MAGIC : x
-}
-
-const POWERS = [1, 2, 4, 8] as const
-
-/** Exact sum of exponentials; see the note above. */
-export class ExactMass {
-  /** Highest bin index so far. */
-  top: number = MASS_EMPTY_TOP
-  /** Ring of bins: bin b is at `b mod 16`. */
-  readonly bins: Float64Array = new Float64Array(MASS_NUM_BINS)
-
-  /**
-   * Adds `e^x`.
-   *
-   * @param x - fp32 logit; -Infinity, and values whose power of two does not fit an i32, add nothing.
-   */
-  add(x: number): void {
-    const n = roundHalfEven(x * LOG2_E)
-    if (!(n > -2147483648 && n < 2147483647)) return
-    const p = expMantissaF32(fround(x - n * LN2_F64))
-    this.#addToBin(n >> 2, p * (POWERS[n & 3] as number))
-  }
-
-  /**
-   * Adds another sum, exactly.
-   *
-   * @param top - Highest bin of the other sum.
-   * @param bins - Its ring of 16 bins.
-   */
-  merge(top: number, bins: Float64Array): void {
-    if (top === MASS_EMPTY_TOP) return
-    for (let bin = top - MASS_NUM_BINS + 1; bin <= top; bin++) {
-      const sum = bins[bin & (MASS_NUM_BINS - 1)] as number
-      if (sum !== 0) this.#addToBin(bin, sum)
-    }
-  }
-
-  /** Natural logarithm of the sum, nats, float64; -Infinity when empty. */
-  logSumExp(): number {
-    if (this.top === MASS_EMPTY_TOP) return -Infinity
-    let sum = 0
-    for (let bin = this.top - MASS_NUM_BINS + 1; bin <= this.top; bin++) {
-      sum += (this.bins[bin & (MASS_NUM_BINS - 1)] as number) * 2 ** (4 * (bin - this.top))
-    }
-    return Math.log(sum) + 4 * this.top * LN2_F64
-  }
-
-  #addToBin(bin: number, value: number): void {
-    if (bin > this.top) {
-      const first = Math.max(this.top + 1, bin - MASS_NUM_BINS + 1)
-      for (let cleared = first; cleared <= bin; cleared++) {
-        this.bins[cleared & (MASS_NUM_BINS - 1)] = 0
-      }
-      this.top = bin
-    } else if (bin <= this.top - MASS_NUM_BINS) {
-      return
-    }
-    const slot = bin & (MASS_NUM_BINS - 1)
-    this.bins[slot] = (this.bins[slot] as number) + value
-  }
 }

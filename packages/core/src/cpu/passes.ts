@@ -3,7 +3,7 @@
  *
  * @module
  */
-import type { ExactMass } from './math.ts'
+import type { ExactMass } from './exact-mass.ts'
 
 /** A place in rank order: logit descending, then token id ascending. */
 export interface RankPosition {

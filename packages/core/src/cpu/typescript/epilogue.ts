@@ -7,7 +7,7 @@
 import * as layout from '../layout.ts'
 import { gumbelF32 } from '../math.ts'
 import { listInsert, listThreshold } from './list.ts'
-import { massAdd } from './mass.ts'
+import { massAdd, massAddRange } from './mass.ts'
 import { fillFlashBits, fillVllmBits } from './noise.ts'
 import type { MemoryViews } from './views.ts'
 
@@ -59,8 +59,7 @@ export function foldTile(
   if (u32[(state + layout.STATE_STATUS) >> 2] !== 0) return
   if ((flags & layout.FLAG_RAW) !== 0) {
     f32.copyWithin(rawAt, at, at + length)
-    for (let i = 0; i < length; i++)
-      massAdd(views, state + layout.STATE_RAW_MASS, f32[at + i] as number)
+    massAddRange(views, state + layout.STATE_RAW_MASS, at, length)
   }
   applyEdits(views, row, tile)
   applyMask(views, row, tile)
@@ -81,9 +80,7 @@ export function foldTile(
     return
   }
   if ((flags & layout.FLAG_RESTRICT) !== 0) restrict(views, row, tile)
-  else
-    for (let i = 0; i < length; i++)
-      massAdd(views, state + layout.STATE_MASS, f32[at + i] as number)
+  else massAddRange(views, state + layout.STATE_MASS, at, length)
   foldLists(views, row, state, scheme, tile, flags)
 }
 

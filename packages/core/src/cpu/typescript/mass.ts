@@ -1,34 +1,55 @@
+import { addToBins, type MassTerm, splitExp, unitsOf } from '../exact-mass.ts'
 import { MASS_BINS, MASS_NUM_BINS, MASS_TOP } from '../layout.ts'
-import { expMantissaF32, roundHalfEven } from '../math.ts'
 import type { MemoryViews } from './views.ts'
 
-const LOG2_E = 1.4426950408889634
-const LN2 = 0.6931471805599453
-const fround = Math.fround
+/** Terms that are added in float64, exactly, before they join the 64-bit bins: 2^12 at most. */
+const BLOCK = 64
+
+const term: MassTerm = { bin: 0, value: 0 }
+const bins = new Int32Array(BLOCK)
+const values = new Float64Array(BLOCK)
 
 /**
- * Adds e^x to an exact sum in linear memory; the twin of `ExactMass.add`.
+ * Adds the exponentials of logits to an exact sum in linear memory.
  *
  * @param views - Memory.
  * @param mass - Byte address of the sum.
- * @param x - fp32 logit; -Infinity, and values whose power of two does not fit an i32, add nothing.
+ * @param at - f32 index of the first logit.
+ * @param length - Logits; -Infinity adds nothing.
+ */
+export function massAddRange(views: MemoryViews, mass: number, at: number, length: number): void {
+  for (let start = 0; start < length; start += BLOCK) {
+    const end = Math.min(start + BLOCK, length)
+    let count = 0
+    let top = -Infinity
+    for (let i = start; i < end; i++) {
+      if (!splitExp(views.f32[at + i] as number, term)) continue
+      bins[count] = term.bin
+      values[count++] = term.value
+      top = Math.max(top, term.bin)
+    }
+    // Terms below these bins cannot count in the end, as the highest bin of all is at least this block's.
+    for (let bin = top; count > 0 && bin > top - MASS_NUM_BINS; bin--) {
+      let sum = 0
+      for (let i = 0; i < count; i++) if (bins[i] === bin) sum += values[i] as number
+      if (sum > 0) massAddToBin(views, mass, bin, sum)
+    }
+  }
+}
+
+/**
+ * Adds e^x to an exact sum in linear memory.
+ *
+ * @param views - Memory.
+ * @param mass - Byte address of the sum.
+ * @param x - fp32 logit.
  */
 export function massAdd(views: MemoryViews, mass: number, x: number): void {
-  const n = roundHalfEven(x * LOG2_E)
-  if (!(n > -2147483648 && n < 2147483647)) return
-  const bins = (mass + MASS_BINS) >> 3
-  const bin = n >> 2
-  const top = views.i32[(mass + MASS_TOP) >> 2] as number
-  if (bin > top) {
-    const first = Math.max(top + 1, bin - MASS_NUM_BINS + 1)
-    for (let cleared = first; cleared <= bin; cleared++) {
-      views.f64[bins + (cleared & (MASS_NUM_BINS - 1))] = 0
-    }
-    views.i32[(mass + MASS_TOP) >> 2] = bin
-  } else if (bin <= top - MASS_NUM_BINS) {
-    return
-  }
-  const slot = bins + (bin & (MASS_NUM_BINS - 1))
-  const value = expMantissaF32(fround(x - n * LN2)) * (1 << (n & 3))
-  views.f64[slot] = (views.f64[slot] as number) + value
+  if (splitExp(x, term)) massAddToBin(views, mass, term.bin, term.value)
+}
+
+function massAddToBin(views: MemoryViews, mass: number, bin: number, value: number): void {
+  const word = (mass + MASS_TOP) >> 2
+  const top = views.i32[word] as number
+  views.i32[word] = addToBins(top, views.i64, (mass + MASS_BINS) >> 3, bin, unitsOf(value))
 }
