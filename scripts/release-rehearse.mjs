@@ -17,6 +17,10 @@ import { startRegistry } from './rehearsal/registry.mjs'
 const { values } = parseArgs({ options: { keep: { type: 'boolean', default: false } } })
 const folder = mkdtempSync(join(tmpdir(), 'flashsampling-release-'))
 const registry = await startRegistry(join(folder, 'registry'))
+process.on('SIGINT', () => {
+  rmSync(folder, { recursive: true, force: true })
+  process.exit(130)
+})
 try {
   await rehearse()
   console.log('release rehearsal: passed')
