@@ -9,7 +9,9 @@ describe('draws of the CPU backend', () => {
   afterAll(() => source.dispose())
 
   it.each(DRAW_TESTS)('$name', async (test) => {
-    expect((await test.run(source, DEFAULT_DRAWS)).pValue).toBeGreaterThan(MIN_P_VALUE)
+    const { pValue, degreesOfFreedom } = await test.run(source, DEFAULT_DRAWS)
+    expect(pValue).toBeGreaterThan(MIN_P_VALUE)
+    expect(degreesOfFreedom).toBeGreaterThan(0)
   })
 })
 

@@ -6,6 +6,8 @@ import type { TestCase } from '../heads.ts'
 const SEED = 4800n
 /** Distance of the two scores, nats: above twice the noise bound with its roundings, and no more than that. */
 const GAP = 1e-4
+/** Below the reach of the highest noise, and no further: large logits widen the bound. */
+const FAR_BELOW = -40
 
 /** Positions whose noise of token 0 is lowest, highest and in between. */
 function probePositions(noiseScheme: NoiseScheme, lowest: number): number[] {
@@ -28,7 +30,11 @@ function noiseOf(position: number, tokenId: number, scheme: NoiseScheme): number
  * Measures noise through tokens: two tokens whose scores lie 1e-4 apart, once each way, are told apart only by noise
  * that is right to about that.
  */
-async function probeNoise(context: CaseContext, noiseScheme: NoiseScheme, lowest: number): Promise<void> {
+async function probeNoise(
+  context: CaseContext,
+  noiseScheme: NoiseScheme,
+  lowest: number,
+): Promise<void> {
   const rows = probePositions(noiseScheme, lowest).flatMap((position) =>
     [GAP, -GAP].map((gap) => {
       const balance = noiseOf(position, 0, noiseScheme) - noiseOf(position, 9, noiseScheme)
@@ -37,7 +43,7 @@ async function probeNoise(context: CaseContext, noiseScheme: NoiseScheme, lowest
   )
   // Token 9 has the row's logit, token 0 has 0, the tokens between lie far below.
   const lmHead = { dtype: 'f32', vocabSize: 10, hiddenSize: 2, data: new Float32Array(20) } as const
-  for (let tokenId = 1; tokenId < 9; tokenId++) lmHead.data[2 * tokenId + 1] = -100
+  for (let tokenId = 1; tokenId < 9; tokenId++) lmHead.data[2 * tokenId + 1] = FAR_BELOW
   lmHead.data[18] = 1
   const sampler = await context.sampler(lmHead, noiseScheme)
   const batchSize = context.batchSize(64)
@@ -49,7 +55,9 @@ async function probeNoise(context: CaseContext, noiseScheme: NoiseScheme, lowest
       hiddenSize: 2,
       batchSize: batch.length,
       hiddenStates: Float32Array.from(batch.flatMap(({ logit }) => [logit, 1])),
-      logits: batch.map(({ logit }) => Float64Array.of(0, ...new Array<number>(8).fill(-100), logit)),
+      logits: batch.map(({ logit }) =>
+        Float64Array.of(0, ...new Array<number>(8).fill(FAR_BELOW), logit),
+      ),
       dotErrors: new Array<number>(batch.length).fill(0),
     }
     const params = batch.map(({ position }): SamplingParams => ({ seed: SEED, position }))
@@ -67,7 +75,10 @@ export const NOISE_CASES: readonly ConformanceCase[] = [
     name: 'noise: tells scores 1e-4 apart under the vllm noise scheme',
     async run(context) {
       const served = context.backend.capabilities.noiseSchemes
-      context.skipIf(!served.includes('vllm'), `the backend serves the noise schemes ${served.join(', ')}`)
+      context.skipIf(
+        !served.includes('vllm'),
+        `the backend serves the noise schemes ${served.join(', ')}`,
+      )
       // Below -2 vLLM's own fp32 uniform rounds by more than that; a backend may do as vLLM does.
       await probeNoise(context, 'vllm', -2)
     },
