@@ -8,11 +8,13 @@ import { Command } from 'commander'
 import { createDemoCommand } from './commands/demo.ts'
 import { createReportCommand } from './commands/report.ts'
 import { createRunCommand } from './commands/run.ts'
+import { createVerifyCommand } from './commands/verify.ts'
 import { exitWhenReaderCloses, runProgram } from './ui/run-program.ts'
 
 const program = new Command('flashsampling-bench')
   .description('FlashSampling: demo, verify and benchmarks')
   .addCommand(createDemoCommand())
+  .addCommand(createVerifyCommand())
   .addCommand(createRunCommand())
   .addCommand(createReportCommand())
 
