@@ -12,7 +12,9 @@ describe('summarizeGroup()', () => {
   it('draws inside the group as the oracle draws from it alone', () => {
     for (let position = 0; position < 50; position++) {
       const group = logits.slice(10, 21)
-      const masked = logits.map((logit, tokenId) => (tokenId >= 10 && tokenId < 21 ? logit : -Infinity))
+      const masked = logits.map((logit, tokenId) =>
+        tokenId >= 10 && tokenId < 21 ? logit : -Infinity,
+      )
       const summary = summarizeGroup(group, { seed: 1n, position, startTokenId: 10 })
       expect(summary.tokenId).toBe(sampleFromLogits(masked, { seed: 1n, position }).tokenId)
       expect(summary.logMass).toBeCloseTo(logSumExp(logMassOf(group)), 12)
@@ -20,7 +22,10 @@ describe('summarizeGroup()', () => {
   })
 
   it('is empty when no token can be drawn', () => {
-    expect(summarizeGroup([-Infinity, -Infinity], { seed: 1n })).toEqual({ tokenId: -1, logMass: -Infinity })
+    expect(summarizeGroup([-Infinity, -Infinity], { seed: 1n })).toEqual({
+      tokenId: -1,
+      logMass: -Infinity,
+    })
     expect(summarizeGroup([], { seed: 1n })).toEqual({ tokenId: -1, logMass: -Infinity })
   })
 
@@ -52,7 +57,10 @@ describe('sampleGroups()', () => {
 
   it('skips groups without a drawable token', () => {
     const masked = logits.map((logit, tokenId) => (tokenId === 30 ? logit : -Infinity))
-    expect(sampleGroups(masked, { seed: 1n, groupSize: 4 })).toMatchObject({ tokenId: 30, group: 7 })
+    expect(sampleGroups(masked, { seed: 1n, groupSize: 4 })).toMatchObject({
+      tokenId: 30,
+      group: 7,
+    })
     expect(() => sampleGroups([-Infinity], { seed: 1n, groupSize: 4 })).toThrow(RowError)
   })
 

@@ -52,10 +52,10 @@ export {
   runConformance,
   runNoiseStatistics,
   runStatistics,
-  splitHead,
   type StatisticalResult,
   type StatisticsOptions,
   type StatisticsReport,
+  splitHead,
   type TestCase,
   type TestStatistic,
 } from './conformance/index.ts'

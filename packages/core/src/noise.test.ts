@@ -48,7 +48,9 @@ describe('tokenNoiseBits()', () => {
         deriveRowKey({ seed: 3n, position: BigInt(position) }),
       )
     }
-    expect(deriveRowKey({ seed: 3n })).toEqual(deriveRowKey({ seed: 3n, position: 0, drawIndex: 0 }))
+    expect(deriveRowKey({ seed: 3n })).toEqual(
+      deriveRowKey({ seed: 3n, position: 0, drawIndex: 0 }),
+    )
   })
 
   it('rejects what is not a u64, a u32 or a bigint', () => {
@@ -67,7 +69,9 @@ describe('tokenNoiseBits()', () => {
     expect(message(() => tokenNoiseBits({ ...base, seed: -1n }))).toBe(
       'RangeError: Cannot derive noise as "seed" must be from 0 to 2^64 - 1: current value is -1n',
     )
-    expect(message(() => tokenNoiseBits({ ...base, seed: 1n << 64n }))).toContain('from 0 to 2^64 - 1')
+    expect(message(() => tokenNoiseBits({ ...base, seed: 1n << 64n }))).toContain(
+      'from 0 to 2^64 - 1',
+    )
     expect(message(() => tokenNoiseBits({ ...base, position: 1.5 }))).toBe(
       'RangeError: Cannot derive noise as "position" must be a whole number from 0 to 2^53 - 1, or a bigint: ' +
         'current value is 1.5',

@@ -28,7 +28,10 @@ describe('sampleFromLogits()', () => {
         (logit, tokenId) => logit + gumbelFromBits(tokenNoiseBits({ seed: 9n, position, tokenId })),
       )
       const sorted = [...scores].sort((a, b) => b - a)
-      const { tokenId, margin, keptCount, boundaryDistance } = sampleFromLogits(logits, { seed: 9n, position })
+      const { tokenId, margin, keptCount, boundaryDistance } = sampleFromLogits(logits, {
+        seed: 9n,
+        position,
+      })
       expect(tokenId).toBe(scores.indexOf(sorted[0] as number))
       expect(margin).toBe((sorted[0] as number) - (sorted[1] as number))
       expect([keptCount, boundaryDistance]).toEqual([5, Infinity])
@@ -124,8 +127,14 @@ describe('sampleFromLogits()', () => {
 
     it('measures the distance of its threshold from the nearest sum', () => {
       const logits = logitsFromProbabilities([0.5, 0.3, 0.2])
-      expect(sampleFromLogits(logits, { seed: 1n, topP: 0.6 }).boundaryDistance).toBeCloseTo(0.1, 12)
-      expect(sampleFromLogits(logits, { seed: 1n, topP: 0.75 }).boundaryDistance).toBeCloseTo(0.05, 12)
+      expect(sampleFromLogits(logits, { seed: 1n, topP: 0.6 }).boundaryDistance).toBeCloseTo(
+        0.1,
+        12,
+      )
+      expect(sampleFromLogits(logits, { seed: 1n, topP: 0.75 }).boundaryDistance).toBeCloseTo(
+        0.05,
+        12,
+      )
     })
   })
 
@@ -167,7 +176,11 @@ describe('sampleFromLogits()', () => {
           const count = output.filter((id) => id === tokenId).length
           const seen = count > 0 || prompt.includes(tokenId)
           const factor = seen ? repetition : 1
-          return (logit > 0 ? logit / factor : logit * factor) - frequency * count - (count > 0 ? presence : 0)
+          return (
+            (logit > 0 ? logit / factor : logit * factor) -
+            frequency * count -
+            (count > 0 ? presence : 0)
+          )
         })
         const key = { seed: BigInt(trial), temperature: 0.7 }
         const expected = sampleFromLogits(penalized, key)
@@ -209,8 +222,19 @@ describe('sampleFromLogits()', () => {
   describe('temperature 0', () => {
     it('takes the highest logit, the lowest id among equals, whatever the filters', () => {
       expect(sampleFromLogits([1, 5, 2, 5], { seed: 1n, temperature: 0 }).tokenId).toBe(1)
-      const filtered = sampleFromLogits([1, 5, 2], { seed: 1n, temperature: 0, topK: 3, topP: 0.9, minP: 0.5 })
-      expect(filtered).toMatchObject({ tokenId: 1, keptCount: 1, margin: Infinity, boundaryDistance: 3 })
+      const filtered = sampleFromLogits([1, 5, 2], {
+        seed: 1n,
+        temperature: 0,
+        topK: 3,
+        topP: 0.9,
+        minP: 0.5,
+      })
+      expect(filtered).toMatchObject({
+        tokenId: 1,
+        keptCount: 1,
+        margin: Infinity,
+        boundaryDistance: 3,
+      })
     })
 
     it('takes the highest logit after bias, penalties and mask', () => {

@@ -105,45 +105,147 @@ describe('normalizeParams()', () => {
 
   it('accepts the whole range of seeds and positions', () => {
     const max = (1n << 64n) - 1n
-    expect(normalizeParams({ seed: max, position: max }, 4)).toMatchObject({ seed: max, position: max })
+    expect(normalizeParams({ seed: max, position: max }, 4)).toMatchObject({
+      seed: max,
+      position: max,
+    })
     expect(normalizeParams({ seed: 0n, position: 2 ** 53 - 1 }, 4).position).toBe(2n ** 53n - 1n)
     expect(normalizeParams({ seed: 0n, drawIndex: 2 ** 32 - 1 }, 4).drawIndex).toBe(2 ** 32 - 1)
   })
 
   it.each<[unknown, string]>([
-    [{ seed: 1n, temperature: -1 }, 'RangeError: Cannot sample tokens as "temperature" must be >= 0: current value is -1'],
-    [{ seed: 1n, temperature: Number.NaN }, 'RangeError: Cannot sample tokens as "temperature" must be >= 0: current value is NaN'],
-    [{ seed: 1n, temperature: Infinity }, 'RangeError: Cannot sample tokens as "temperature" must be >= 0: current value is Infinity'],
-    [{ seed: 1n, temperature: '1' }, 'TypeError: Cannot sample tokens as "temperature" must be a number: current value is "1" (string)'],
-    [{ seed: 1n, topK: 1.5 }, 'RangeError: Cannot sample tokens as "topK" must be a whole number >= 0: current value is 1.5'],
-    [{ seed: 1n, topK: -1 }, 'RangeError: Cannot sample tokens as "topK" must be a whole number >= 0: current value is -1'],
-    [{ seed: 1n, topP: 1.01 }, 'RangeError: Cannot sample tokens as "topP" must be from 0 to 1: current value is 1.01'],
-    [{ seed: 1n, minP: -0.1 }, 'RangeError: Cannot sample tokens as "minP" must be from 0 to 1: current value is -0.1'],
-    [{ seed: 1 }, 'TypeError: Cannot sample tokens as "seed" must be a bigint, for example 42n: current value is 1 (number)'],
-    [{}, 'TypeError: Cannot sample tokens as "seed" must be a bigint, for example 42n: current value is undefined'],
-    [{ seed: -1n }, 'RangeError: Cannot sample tokens as "seed" must be from 0 to 2^64 - 1: current value is -1n'],
-    [{ seed: 1n << 64n }, 'RangeError: Cannot sample tokens as "seed" must be from 0 to 2^64 - 1: current value is 18446744073709551616n'],
-    [{ seed: 1n, position: -1 }, 'RangeError: Cannot sample tokens as "position" must be a whole number from 0 to 2^53 - 1, or a bigint: current value is -1'],
-    [{ seed: 1n, numSamples: 0 }, 'RangeError: Cannot sample tokens as "numSamples" must be a whole number from 1 to 1024: current value is 0'],
-    [{ seed: 1n, numSamples: 1025 }, 'RangeError: Cannot sample tokens as "numSamples" must be a whole number from 1 to 1024: current value is 1025'],
-    [{ seed: 1n, numSamples: 2, drawIndex: 2 ** 32 - 1 }, 'RangeError: Cannot sample tokens as "drawIndex" must be a whole number from 0 to 2^32 - numSamples: current value is 4294967295'],
-    [{ seed: 1n, repetitionPenalty: 0 }, 'RangeError: Cannot sample tokens as "repetitionPenalty" must be > 0: current value is 0'],
-    [{ seed: 1n, presencePenalty: Infinity }, 'RangeError: Cannot sample tokens as "presencePenalty" must be a finite number: current value is Infinity'],
-    [{ seed: 1n, frequencyPenalty: Number.NaN }, 'RangeError: Cannot sample tokens as "frequencyPenalty" must be a finite number: current value is NaN'],
-    [{ seed: 1n, logprobs: 1025 }, 'RangeError: Cannot sample tokens as "logprobs" must be a whole number from 0 to 1024: current value is 1025'],
-    [{ seed: 1n, logprobsMode: 'both' }, 'RangeError: Cannot sample tokens as "logprobsMode" must be "transformed" or "raw": current value is "both"'],
-    [{ seed: 1n, logitBias: 5 }, 'TypeError: Cannot sample tokens as "logitBias" must be a Map or an object from token id to number: current value is 5 (number)'],
-    [{ seed: 1n, logitBias: { 10: 1 } }, 'RangeError: Cannot sample tokens as "logitBias" must be token ids from 0 to 9: current value is 10'],
-    [{ seed: 1n, logitBias: { x: 1 } }, 'RangeError: Cannot sample tokens as "logitBias" must be token ids from 0 to 9: current value is NaN'],
-    [{ seed: 1n, logitBias: { 3: Infinity } }, 'RangeError: Cannot sample tokens as "logitBias[3]" must be finite or -Infinity: current value is Infinity'],
-    [{ seed: 1n, logitBias: { 3: '1' } }, 'TypeError: Cannot sample tokens as "logitBias[3]" must be a number: current value is "1" (string)'],
-    [{ seed: 1n, allowedTokens: [10] }, 'RangeError: Cannot sample tokens as "allowedTokens" must be token ids from 0 to 9: current value is 10'],
-    [{ seed: 1n, allowedTokens: ['1'] }, 'TypeError: Cannot sample tokens as "allowedTokens" must be token ids (numbers): current value is "1" (string)'],
-    [{ seed: 1n, allowedTokens: 5 }, 'TypeError: Cannot sample tokens as "allowedTokens" must be an iterable of token ids: current value is 5 (number)'],
-    [{ seed: 1n, allowedTokens: new Int32Array(0) }, 'RangeError: Cannot sample tokens as "allowedTokens" must be a bitmask of at least 1 words (one bit per token): current value is a Int32Array of length 0'],
-    [{ seed: 1n, promptTokenIds: [-1] }, 'RangeError: Cannot sample tokens as "promptTokenIds" must be token ids from 0 to 9: current value is -1'],
-    [{ seed: 1n, outputTokenIds: [0.5] }, 'RangeError: Cannot sample tokens as "outputTokenIds" must be token ids from 0 to 9: current value is 0.5'],
-    [null, 'TypeError: Cannot sample tokens as "params" must be an object with at least "seed": current value is null'],
+    [
+      { seed: 1n, temperature: -1 },
+      'RangeError: Cannot sample tokens as "temperature" must be >= 0: current value is -1',
+    ],
+    [
+      { seed: 1n, temperature: Number.NaN },
+      'RangeError: Cannot sample tokens as "temperature" must be >= 0: current value is NaN',
+    ],
+    [
+      { seed: 1n, temperature: Infinity },
+      'RangeError: Cannot sample tokens as "temperature" must be >= 0: current value is Infinity',
+    ],
+    [
+      { seed: 1n, temperature: '1' },
+      'TypeError: Cannot sample tokens as "temperature" must be a number: current value is "1" (string)',
+    ],
+    [
+      { seed: 1n, topK: 1.5 },
+      'RangeError: Cannot sample tokens as "topK" must be a whole number >= 0: current value is 1.5',
+    ],
+    [
+      { seed: 1n, topK: -1 },
+      'RangeError: Cannot sample tokens as "topK" must be a whole number >= 0: current value is -1',
+    ],
+    [
+      { seed: 1n, topP: 1.01 },
+      'RangeError: Cannot sample tokens as "topP" must be from 0 to 1: current value is 1.01',
+    ],
+    [
+      { seed: 1n, minP: -0.1 },
+      'RangeError: Cannot sample tokens as "minP" must be from 0 to 1: current value is -0.1',
+    ],
+    [
+      { seed: 1 },
+      'TypeError: Cannot sample tokens as "seed" must be a bigint, for example 42n: current value is 1 (number)',
+    ],
+    [
+      {},
+      'TypeError: Cannot sample tokens as "seed" must be a bigint, for example 42n: current value is undefined',
+    ],
+    [
+      { seed: -1n },
+      'RangeError: Cannot sample tokens as "seed" must be from 0 to 2^64 - 1: current value is -1n',
+    ],
+    [
+      { seed: 1n << 64n },
+      'RangeError: Cannot sample tokens as "seed" must be from 0 to 2^64 - 1: current value is 18446744073709551616n',
+    ],
+    [
+      { seed: 1n, position: -1 },
+      'RangeError: Cannot sample tokens as "position" must be a whole number from 0 to 2^53 - 1, or a bigint: current value is -1',
+    ],
+    [
+      { seed: 1n, numSamples: 0 },
+      'RangeError: Cannot sample tokens as "numSamples" must be a whole number from 1 to 1024: current value is 0',
+    ],
+    [
+      { seed: 1n, numSamples: 1025 },
+      'RangeError: Cannot sample tokens as "numSamples" must be a whole number from 1 to 1024: current value is 1025',
+    ],
+    [
+      { seed: 1n, numSamples: 2, drawIndex: 2 ** 32 - 1 },
+      'RangeError: Cannot sample tokens as "drawIndex" must be a whole number from 0 to 2^32 - numSamples: current value is 4294967295',
+    ],
+    [
+      { seed: 1n, repetitionPenalty: 0 },
+      'RangeError: Cannot sample tokens as "repetitionPenalty" must be > 0: current value is 0',
+    ],
+    [
+      { seed: 1n, presencePenalty: Infinity },
+      'RangeError: Cannot sample tokens as "presencePenalty" must be a finite number: current value is Infinity',
+    ],
+    [
+      { seed: 1n, frequencyPenalty: Number.NaN },
+      'RangeError: Cannot sample tokens as "frequencyPenalty" must be a finite number: current value is NaN',
+    ],
+    [
+      { seed: 1n, logprobs: 1025 },
+      'RangeError: Cannot sample tokens as "logprobs" must be a whole number from 0 to 1024: current value is 1025',
+    ],
+    [
+      { seed: 1n, logprobsMode: 'both' },
+      'RangeError: Cannot sample tokens as "logprobsMode" must be "transformed" or "raw": current value is "both"',
+    ],
+    [
+      { seed: 1n, logitBias: 5 },
+      'TypeError: Cannot sample tokens as "logitBias" must be a Map or an object from token id to number: current value is 5 (number)',
+    ],
+    [
+      { seed: 1n, logitBias: { 10: 1 } },
+      'RangeError: Cannot sample tokens as "logitBias" must be token ids from 0 to 9: current value is 10',
+    ],
+    [
+      { seed: 1n, logitBias: { x: 1 } },
+      'RangeError: Cannot sample tokens as "logitBias" must be token ids from 0 to 9: current value is NaN',
+    ],
+    [
+      { seed: 1n, logitBias: { 3: Infinity } },
+      'RangeError: Cannot sample tokens as "logitBias[3]" must be finite or -Infinity: current value is Infinity',
+    ],
+    [
+      { seed: 1n, logitBias: { 3: '1' } },
+      'TypeError: Cannot sample tokens as "logitBias[3]" must be a number: current value is "1" (string)',
+    ],
+    [
+      { seed: 1n, allowedTokens: [10] },
+      'RangeError: Cannot sample tokens as "allowedTokens" must be token ids from 0 to 9: current value is 10',
+    ],
+    [
+      { seed: 1n, allowedTokens: ['1'] },
+      'TypeError: Cannot sample tokens as "allowedTokens" must be token ids (numbers): current value is "1" (string)',
+    ],
+    [
+      { seed: 1n, allowedTokens: 5 },
+      'TypeError: Cannot sample tokens as "allowedTokens" must be an iterable of token ids: current value is 5 (number)',
+    ],
+    [
+      { seed: 1n, allowedTokens: new Int32Array(0) },
+      'RangeError: Cannot sample tokens as "allowedTokens" must be a bitmask of at least 1 words (one bit per token): current value is a Int32Array of length 0',
+    ],
+    [
+      { seed: 1n, promptTokenIds: [-1] },
+      'RangeError: Cannot sample tokens as "promptTokenIds" must be token ids from 0 to 9: current value is -1',
+    ],
+    [
+      { seed: 1n, outputTokenIds: [0.5] },
+      'RangeError: Cannot sample tokens as "outputTokenIds" must be token ids from 0 to 9: current value is 0.5',
+    ],
+    [
+      null,
+      'TypeError: Cannot sample tokens as "params" must be an object with at least "seed": current value is null',
+    ],
   ])('rejects parameters with the message of case %#', (params, message) => {
     expect(errorOf(params)).toBe(message)
   })
