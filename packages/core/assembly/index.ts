@@ -123,12 +123,19 @@ function multiplyTile(
     dotWidened(dtype, weight, rowStride, numRows, hiddenStates, bytes, out)
     return
   }
+  // A bulk copy reads memory at full rate, which loops that also compute do not (docs/findings/memory-latency.md).
+  const raw = stage + stageRows * bytes
   for (let first: u32 = 0; first < numRows; first += stageRows) {
     const count = min(stageRows, numRows - first)
     const source = weight + first * rowStride
-    // A bulk copy reads memory at full rate, which the multiplication, busy with a batch, would not.
-    if (dtype == DTYPE_F32) memory.copy(stage, source, count * bytes)
-    else for (let i: u32 = 0; i < count; i++) widenRow(dtype, source + i * rowStride, stage + i * bytes, hiddenSize)
+    if (dtype == DTYPE_F32) {
+      memory.copy(stage, source, count * bytes)
+    } else {
+      memory.copy(raw, source, count * rowStride)
+      for (let i: u32 = 0; i < count; i++) {
+        widenRow(dtype, raw + i * rowStride, stage + i * bytes, hiddenSize)
+      }
+    }
     dotBlock(stage, bytes, count, hiddenStates, batchSize, out + (<usize>first << 2), outStride)
   }
 }

@@ -19,16 +19,29 @@ export function half4(bits: v128): v128 {
   return v128.or(v128.or(scaled, special), sign)
 }
 
+/** One half-precision number: as half4, in scalar registers. */
 // @ts-ignore: decorator
 @inline
 export function half(at: usize): f32 {
-  return f32x4.extract_lane(half4(i32x4.splat(load<u16>(at))), 0)
+  const bits = <u32>load<u16>(at)
+  const magnitude = bits & 0x7fff
+  const scaled = reinterpret<u32>(reinterpret<f32>(magnitude << 13) * <f32>5.192296858534828e33)
+  const special: u32 = magnitude > 0x7bff ? 0x7f800000 : 0
+  return reinterpret<f32>(scaled | special | ((bits & 0x8000) << 16))
 }
 
 // @ts-ignore: decorator
 @inline
 function scaleInts(ints: v128, d: v128): v128 {
   return f32x4.mul(f32x4.convert_i32x4_s(ints), d)
+}
+
+/** Stores d * q of eight signed words. */
+// @ts-ignore: decorator
+@inline
+function storeWords(out: usize, q: v128, d: v128): void {
+  v128.store(out, scaleInts(i32x4.extend_low_i16x8_s(q), d))
+  v128.store(out, scaleInts(i32x4.extend_high_i16x8_s(q), d), 16)
 }
 
 /** Stores d * q of 16 signed bytes. */
@@ -88,8 +101,10 @@ export function widenRow(dtype: u32, at: usize, out: usize, hiddenSize: u32): vo
   } else if (dtype == DTYPE_Q8_0) {
     for (; out < end; out += 128, at += 34) {
       const d = f32x4.splat(half(at))
-      storeBytes(out, v128.load(at, 2), d)
-      storeBytes(out + 64, v128.load(at, 18), d)
+      storeWords(out, v128.load8x8_s(at, 2), d)
+      storeWords(out + 32, v128.load8x8_s(at, 10), d)
+      storeWords(out + 64, v128.load8x8_s(at, 18), d)
+      storeWords(out + 96, v128.load8x8_s(at, 26), d)
     }
   } else if (dtype == DTYPE_Q4_0) {
     for (; out < end; out += 128, at += 18) {

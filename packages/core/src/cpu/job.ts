@@ -46,7 +46,10 @@ export interface JobShape {
 }
 
 /** Bytes of scratch that weight rows are staged in: a part of a second-level cache. */
-const STAGE_BYTES = 65536
+const STAGE_BYTES = 32768
+
+/** A staged weight as f32, and as stored: 16 bits at most. */
+const STAGED_WEIGHT_BYTES = 6
 
 /** Weight rows that are staged at a time, a multiple of 4. */
 function stageRowsOf(hiddenSize: number): number {
@@ -93,7 +96,7 @@ export class Job {
     this.#statesStride = align(stateBytes)
     const tileStride = (shape.tileVocab + 45) & ~15
     this.#scratchStride = align(
-      (tasks.length + 1) * tileStride * 4 + stageRowsOf(shape.hiddenSize) * shape.hiddenSize * 4,
+      (tasks.length + 1) * tileStride * 4 + stageRowsOf(shape.hiddenSize) * shape.hiddenSize * STAGED_WEIGHT_BYTES,
     )
     this.workspaceBytes = this.#layOut(0).end
   }
