@@ -36,19 +36,41 @@ describe('createCpuBackend()', () => {
       const backend = createCpuBackend({ threads, kernels })
       const buffer = backend.allocate(data.byteLength)
       buffer.bytes.set(new Uint8Array(data.buffer, data.byteOffset, data.byteLength))
-      await using sampler = await createSampler({ lmHead: { ...test.lmHead, data: buffer }, backend })
-      const { stats: _, ...result } = await sampler.sample({ hiddenStates: test.hiddenStates, params })
+      await using sampler = await createSampler({
+        lmHead: { ...test.lmHead, data: buffer },
+        backend,
+      })
+      const { stats: _, ...result } = await sampler.sample({
+        hiddenStates: test.hiddenStates,
+        params,
+      })
       expect(result).toEqual(whole)
     }
   })
 
   it('draws from hidden sizes that are a multiple of nothing', async () => {
     for (const hiddenSize of [1, 2, 3, 5, 127, 129, 131, 258]) {
-      const odd = makeCase({ seed: 5n, vocabSize: 37, hiddenSize, batchSize: 5, values: 'integers' })
+      const odd = makeCase({
+        seed: 5n,
+        vocabSize: 37,
+        hiddenSize,
+        batchSize: 5,
+        values: 'integers',
+      })
       const results: unknown[] = []
-      for (const options of [{ kernels: 'wasm', threads: 1 }, { kernels: 'wasm', threads: 2 }, { kernels: 'typescript' }] as const) {
-        await using sampler = await createSampler({ lmHead: odd.lmHead, backend: createCpuBackend(options) })
-        const { stats: _, ...result } = await sampler.sample({ hiddenStates: odd.hiddenStates, params })
+      for (const options of [
+        { kernels: 'wasm', threads: 1 },
+        { kernels: 'wasm', threads: 2 },
+        { kernels: 'typescript' },
+      ] as const) {
+        await using sampler = await createSampler({
+          lmHead: odd.lmHead,
+          backend: createCpuBackend(options),
+        })
+        const { stats: _, ...result } = await sampler.sample({
+          hiddenStates: odd.hiddenStates,
+          params,
+        })
         results.push(result)
         const greedy = await sampler.sample({
           hiddenStates: odd.hiddenStates,
@@ -65,10 +87,16 @@ describe('createCpuBackend()', () => {
   })
 
   it('grows its workspace for larger batches and keeps the weights', async () => {
-    await using sampler = await createSampler({ lmHead: test.lmHead, backend: createCpuBackend({ threads: 2 }) })
+    await using sampler = await createSampler({
+      lmHead: test.lmHead,
+      backend: createCpuBackend({ threads: 2 }),
+    })
     const one = await sampler.sample({ hiddenStates: test.hiddenStates.slice(0, 132), params })
     const many = await sampler.sample({
-      hiddenStates: Float32Array.from({ length: 132 * 200 }, (_, i) => test.hiddenStates[i % 132] as number),
+      hiddenStates: Float32Array.from(
+        { length: 132 * 200 },
+        (_, i) => test.hiddenStates[i % 132] as number,
+      ),
       params: { ...params, logprobs: 1024, topP: 0.99 },
     })
     expect(many.stats.workspaceBytes).toBeGreaterThan(one.stats.workspaceBytes)
@@ -76,22 +104,28 @@ describe('createCpuBackend()', () => {
     expect({ ...again, stats: null }).toEqual({ ...one, stats: null })
   })
 
-  it.each(['wasm', 'typescript'] as const)('names the rows whose logits are not finite, %s', async (kernels) => {
-    const data = Float32Array.from(test.lmHead.data as Float32Array)
-    for (const [value, text] of [[NaN, 'NaN'], [Infinity, '+Infinity|NaN']] as const) {
-      data[132 * 77 + 5] = value
-      await using sampler = await createSampler({
-        lmHead: { ...test.lmHead, data } as LmHeadShard,
-        backend: createCpuBackend({ kernels, threads: 1 }),
-      })
-      const hiddenStates = Float32Array.from(test.hiddenStates)
-      for (let row = 0; row < 3; row++) hiddenStates[row * 132 + 5] = 1
-      const call = sampler.sample({ hiddenStates, params })
-      await expect(call).rejects.toThrow(RowError)
-      await expect(call).rejects.toMatchObject({ code: 'INVALID_LOGITS', rows: [0, 1, 2] })
-      await expect(call).rejects.toThrow(new RegExp(text.replace('+', '\\+')))
-    }
-  })
+  it.each(['wasm', 'typescript'] as const)(
+    'names the rows whose logits are not finite, %s',
+    async (kernels) => {
+      const data = Float32Array.from(test.lmHead.data as Float32Array)
+      for (const [value, text] of [
+        [NaN, 'NaN'],
+        [Infinity, '+Infinity|NaN'],
+      ] as const) {
+        data[132 * 77 + 5] = value
+        await using sampler = await createSampler({
+          lmHead: { ...test.lmHead, data } as LmHeadShard,
+          backend: createCpuBackend({ kernels, threads: 1 }),
+        })
+        const hiddenStates = Float32Array.from(test.hiddenStates)
+        for (let row = 0; row < 3; row++) hiddenStates[row * 132 + 5] = 1
+        const call = sampler.sample({ hiddenStates, params })
+        await expect(call).rejects.toThrow(RowError)
+        await expect(call).rejects.toMatchObject({ code: 'INVALID_LOGITS', rows: [0, 1, 2] })
+        await expect(call).rejects.toThrow(new RegExp(text.replace('+', '\\+')))
+      }
+    },
+  )
 
   it('names the rows whose tokens are all masked, and draws the next call', async () => {
     await using sampler = await createSampler({ lmHead: test.lmHead })
@@ -108,7 +142,9 @@ describe('createCpuBackend()', () => {
       'Cannot create the CPU backend as "threads" must be a whole number from 1 to 64: current value is 0',
     )
     expect(() => createCpuBackend({ tileVocab: 1.5 })).toThrow(RangeError)
-    expect(() => createCpuBackend({ kernels: 'cuda' as 'wasm' })).toThrow('"auto", "wasm" or "typescript"')
+    expect(() => createCpuBackend({ kernels: 'cuda' as 'wasm' })).toThrow(
+      '"auto", "wasm" or "typescript"',
+    )
   })
 
   it('says how much memory it wanted where there is none', () => {

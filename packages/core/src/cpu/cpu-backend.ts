@@ -4,30 +4,15 @@
  *
  * @module
  */
-import type {
-  Backend,
-  BackendCapabilities,
-  BackendSession,
-  RowBatch,
-  SessionOptions,
-} from '../backend.ts'
-import { BackendUnavailableError, invalidArgument, invalidType, RowError } from '../errors.ts'
+import type { Backend, BackendCapabilities, SessionOptions } from '../backend.ts'
+import { BackendUnavailableError, invalidArgument, invalidType } from '../errors.ts'
 import { type CheckedShard, isBackendBuffer, STORAGE_FORMATS } from '../lm-head.ts'
-import type { NoiseScheme } from '../noise.ts'
 import { MAX_LOGPROBS } from '../params.ts'
-import type { LmHeadShard, SampleResult } from '../types.ts'
+import type { LmHeadShard } from '../types.ts'
 import { CpuBuffer, MAX_ARENA_BYTES } from './arena.ts'
-import {
-  Engine,
-  type EngineOptions,
-  emptyAnswers,
-  loadedRowBytes,
-  type ShardPart,
-} from './engine.ts'
-import type { RowStatuses, RowTask } from './job.ts'
-import { STATUS_NAN, WEIGHTS_OFFSET } from './layout.ts'
-import type { PassAnswer, RowProcess } from './passes.ts'
-import { processRow, type RowOutcome } from './row-process.ts'
+import { CpuSession } from './cpu-session.ts'
+import { Engine, type EngineOptions, loadedRowBytes, type ShardPart } from './engine.ts'
+import { WEIGHTS_OFFSET } from './layout.ts'
 import { canShareMemory, defaultThreads } from './runtime.ts'
 import { hasWasmSimd } from './wasm-kernels.ts'
 
@@ -72,8 +57,6 @@ const CAPABILITIES: BackendCapabilities = {
   noiseSchemes: ['flash', 'vllm'],
 }
 
-/** Rows of one pass; larger batches take several passes over the head. */
-const MAX_PASS_ROWS = 64
 /** Heads with fewer weights are drawn from on one thread: waking another costs more than it saves. */
 const MIN_THREADED_WEIGHTS = 2 ** 20
 
@@ -202,119 +185,4 @@ function groupParts(shards: readonly CheckedShard[], maxBytes: number): ShardPar
     }
   }
   return groups
-}
-
-/** A row between passes. */
-interface OpenRow {
-  row: number
-  process: RowProcess<RowOutcome | null>
-  task: RowTask
-}
-
-class CpuSession implements BackendSession {
-  #engines: Engine[]
-  readonly #hiddenSize: number
-  readonly #tileVocab: number
-  readonly #noiseScheme: NoiseScheme
-
-  constructor(engines: Engine[], hiddenSize: number, tileVocab: number, noiseScheme: NoiseScheme) {
-    this.#engines = engines
-    this.#hiddenSize = hiddenSize
-    this.#tileVocab = tileVocab
-    this.#noiseScheme = noiseScheme
-  }
-
-  async sample(batch: RowBatch): Promise<SampleResult> {
-    const outcomes = new Array<RowOutcome | null>(batch.batchSize)
-    let open: OpenRow[] = []
-    for (let row = 0; row < batch.batchSize; row++) {
-      const params = batch.rows[row] as RowBatch['rows'][number]
-      const process = processRow(params, this.#noiseScheme)
-      const first = process.next()
-      if (first.done === true) outcomes[row] = first.value
-      else open.push({ row, process, task: { row, params, request: first.value } })
-    }
-    let passes = 0
-    let secondPassRows = 0
-    while (open.length > 0) {
-      passes++
-      const stillOpen: OpenRow[] = []
-      for (let start = 0; start < open.length; start += MAX_PASS_ROWS) {
-        const group = open.slice(start, start + MAX_PASS_ROWS)
-        const answers = this.#runPass(
-          group.map(({ task }) => task),
-          batch.hiddenStates,
-        )
-        group.forEach((entry, i) => {
-          const step = entry.process.next(answers[i] as PassAnswer)
-          if (step.done === true) outcomes[entry.row] = step.value
-          else stillOpen.push({ ...entry, task: { ...entry.task, request: step.value } })
-        })
-      }
-      if (passes === 1) secondPassRows = stillOpen.length
-      open = stillOpen
-    }
-    const workspaceBytes = this.#engines.reduce((sum, engine) => sum + engine.workspaceBytes, 0)
-    return collect(outcomes, { secondPassRows, passes, workspaceBytes })
-  }
-
-  async dispose(): Promise<void> {
-    const engines = this.#engines
-    this.#engines = []
-    await Promise.all(engines.map((engine) => engine.dispose()))
-  }
-
-  #runPass(tasks: readonly RowTask[], hiddenStates: Float32Array): PassAnswer[] {
-    const answers = emptyAnswers(tasks)
-    const statuses: RowStatuses = new Map()
-    const shape = { tileVocab: this.#tileVocab, noiseScheme: this.#noiseScheme }
-    for (const engine of this.#engines) {
-      engine.run(tasks, hiddenStates, this.#hiddenSize, shape, answers, statuses)
-    }
-    if (statuses.size > 0) throw invalidLogitsError(statuses)
-    return answers
-  }
-}
-
-function invalidLogitsError(statuses: RowStatuses): RowError {
-  const rows = [...statuses.keys()].sort((a, b) => a - b)
-  const hasNaN = [...statuses.values()].some((status) => (status & STATUS_NAN) !== 0)
-  return new RowError(
-    'INVALID_LOGITS',
-    `Cannot sample tokens as logits of row ${rows.join(', ')} are ${hasNaN ? 'NaN' : '+Infinity'}: ` +
-      'check the hidden states and the weights',
-    rows,
-  )
-}
-
-function collect(
-  outcomes: readonly (RowOutcome | null)[],
-  stats: SampleResult['stats'],
-): SampleResult {
-  const masked = outcomes.flatMap((outcome, row) => (outcome === null ? [row] : []))
-  if (masked.length > 0) {
-    throw new RowError(
-      'ALL_TOKENS_MASKED',
-      `Cannot sample tokens as every token of row ${masked.join(', ')} is masked: allow at least one token`,
-      masked,
-    )
-  }
-  const rows = outcomes as readonly RowOutcome[]
-  const rowOffsets = new Int32Array(rows.length + 1)
-  rows.forEach((row, i) => {
-    rowOffsets[i + 1] = (rowOffsets[i] as number) + row.tokenIds.length
-  })
-  return {
-    tokenIds: Int32Array.from(rows.flatMap((row) => row.tokenIds)),
-    logprobs: Float32Array.from(rows.flatMap((row) => row.logprobs)),
-    rowOffsets,
-    topLogprobs: rows.map(
-      ({ top }) =>
-        top && {
-          tokenIds: Int32Array.from(top.tokenIds),
-          logprobs: Float32Array.from(top.logprobs),
-        },
-    ),
-    stats,
-  }
 }

@@ -7,14 +7,8 @@ import { describeValue } from '../errors.ts'
 import { type CheckedShard, isBackendBuffer, rowByteLength } from '../lm-head.ts'
 import type { LmHeadShard } from '../types.ts'
 import { Arena, type CpuBuffer } from './arena.ts'
-import {
-  emptyAnswer,
-  Job,
-  type JobShape,
-  type LoadedShard,
-  type RowStatuses,
-  type RowTask,
-} from './job.ts'
+import { Job, type JobShape, type LoadedShard, type RowStatuses } from './job.ts'
+import type { RowTask } from './job-rows.ts'
 import * as layout from './layout.ts'
 import type { PassAnswer } from './passes.ts'
 import { createTypeScriptKernels } from './typescript/scan.ts'
@@ -119,7 +113,7 @@ export class Engine {
    * @param hiddenStates - `[batchSize, hiddenSize]` of the caller's batch.
    * @param hiddenSize - Elements of a row there.
    * @param shape - Tile size and noise scheme.
-   * @param answers - One per task, filled further; see {@link emptyAnswers}.
+   * @param answers - One per task, filled further; see `emptyAnswers()`.
    * @param statuses - Receives rows without a valid draw.
    */
   run(
@@ -147,16 +141,6 @@ export class Engine {
   async dispose(): Promise<void> {
     await this.#pool?.dispose()
   }
-}
-
-/**
- * Makes the empty answers of a pass.
- *
- * @param tasks - Rows of the pass.
- * @returns One per task.
- */
-export function emptyAnswers(tasks: readonly RowTask[]): PassAnswer[] {
-  return tasks.map(emptyAnswer)
 }
 
 function loadShards(

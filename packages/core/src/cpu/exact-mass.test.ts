@@ -15,7 +15,9 @@ describe('expMantissaF32()', () => {
 
 describe('roundHalfEven()', () => {
   it('rounds halves to even and leaves large values alone', () => {
-    expect([0.5, 1.5, 2.5, 3.49, -1.5, -2.5, 1e300].map(roundHalfEven)).toEqual([0, 2, 2, 3, -2, -2, 1e300])
+    expect([0.5, 1.5, 2.5, 3.49, -1.5, -2.5, 1e300].map(roundHalfEven)).toEqual([
+      0, 2, 2, 3, -2, -2, 1e300,
+    ])
   })
 })
 

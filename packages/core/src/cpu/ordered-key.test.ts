@@ -2,9 +2,18 @@ import { describe, expect, it } from 'vitest'
 import { orderedKeyOf, valueOfOrderedKey } from './ordered-key.ts'
 
 describe('orderedKeyOf()', () => {
-  const values = [-Infinity, -3.4e38, -1.5, -1e-45, 0, 1e-45, 1, Math.fround(1 + 2 ** -23), 3.4e38, Infinity].map(
-    Math.fround,
-  )
+  const values = [
+    -Infinity,
+    -3.4e38,
+    -1.5,
+    -1e-45,
+    0,
+    1e-45,
+    1,
+    Math.fround(1 + 2 ** -23),
+    3.4e38,
+    Infinity,
+  ].map(Math.fround)
 
   it('orders keys as the values are ordered', () => {
     const keys = values.map(orderedKeyOf)

@@ -1,7 +1,7 @@
 import { describe, expect, it } from 'vitest'
 import { caseFromLogits, createGenerator } from '../conformance/index.ts'
-import { createSampler } from '../sampler.ts'
 import { sampleFromLogits } from '../oracle.ts'
+import { createSampler } from '../sampler.ts'
 import type { SampleResult, SamplingParams } from '../types.ts'
 import { createCpuBackend } from './cpu-backend.ts'
 
@@ -14,7 +14,10 @@ async function drawRows(
   kernels: 'wasm' | 'typescript' = 'wasm',
 ): Promise<SampleResult> {
   const { lmHead, hiddenStates } = caseFromLogits(logits, NUM_ROWS)
-  await using sampler = await createSampler({ lmHead, backend: createCpuBackend({ kernels, threads: 1 }) })
+  await using sampler = await createSampler({
+    lmHead,
+    backend: createCpuBackend({ kernels, threads: 1 }),
+  })
   return await sampler.sample({ hiddenStates, params: rowsOf(params) })
 }
 
@@ -23,7 +26,11 @@ function rowsOf(params: Omit<SamplingParams, 'seed'>): SamplingParams[] {
 }
 
 /** Compares every row with the oracle; rows near a boundary or a tie of scores may differ and are counted. */
-function expectOracle(logits: Float32Array, params: Omit<SamplingParams, 'seed'>, result: SampleResult): void {
+function expectOracle(
+  logits: Float32Array,
+  params: Omit<SamplingParams, 'seed'>,
+  result: SampleResult,
+): void {
   let numNear = 0
   rowsOf(params).forEach((row, i) => {
     const oracle = sampleFromLogits(logits, row)
@@ -75,7 +82,9 @@ describe('processRow() with filters', () => {
       const { tokenIds } = await drawRows(equal, { topK, numSamples: 20 })
       expect(Math.max(...tokenIds)).toBeLessThan(topK)
       const { tokenIds: first } = await drawRows(equal, { topK })
-      expect([...first]).toEqual(rowsOf({ topK }).map((row) => sampleFromLogits(equal, row).tokenId))
+      expect([...first]).toEqual(
+        rowsOf({ topK }).map((row) => sampleFromLogits(equal, row).tokenId),
+      )
     }
   })
 
@@ -106,7 +115,9 @@ describe('processRow() with filters', () => {
       { topK: 3000, topP: 0.7 },
       { minP: 0.05, topP: 0.5, logprobs: 4 },
     ]) {
-      expect(await drawRows(flat, params, 'wasm')).toEqual(await drawRows(flat, params, 'typescript'))
+      expect(await drawRows(flat, params, 'wasm')).toEqual(
+        await drawRows(flat, params, 'typescript'),
+      )
     }
   })
 })

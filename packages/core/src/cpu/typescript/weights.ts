@@ -156,7 +156,15 @@ export function multiplyTile(
     const weight = isWide ? f32 : wide
     const first = isWide ? address >> 2 : 0
     for (let row = 0; row < batchSize; row++) {
-      f32[out + row * outStride + i] = dotF32(weight, first, hiddenSize, f32, hiddenStates >> 2, row, batchSize)
+      f32[out + row * outStride + i] = dotF32(
+        weight,
+        first,
+        hiddenSize,
+        f32,
+        hiddenStates >> 2,
+        row,
+        batchSize,
+      )
     }
   }
 }
