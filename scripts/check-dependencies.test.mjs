@@ -1,13 +1,6 @@
-import { rmSync } from 'node:fs'
-import { afterEach, describe, expect, test } from 'vitest'
+import { describe, expect, test } from 'vitest'
 import { checkDependencies } from './check-dependencies.mjs'
 import { makeTemporaryTree } from './lib/temporary-tree.mjs'
-
-/** @type {string[]} */
-const trees = []
-afterEach(() => {
-  for (const tree of trees.splice(0)) rmSync(tree, { recursive: true })
-})
 
 /**
  * @param {Record<string, string>} files
@@ -21,7 +14,6 @@ function problemsOf(files, manifests = {}) {
     ...manifests,
     ...files,
   })
-  trees.push(root)
   return checkDependencies(root)
 }
 

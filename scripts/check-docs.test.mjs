@@ -1,13 +1,6 @@
-import { rmSync } from 'node:fs'
-import { afterEach, describe, expect, test } from 'vitest'
+import { describe, expect, test } from 'vitest'
 import { checkDocs } from './check-docs.mjs'
 import { makeTemporaryTree } from './lib/temporary-tree.mjs'
-
-/** @type {string[]} */
-const trees = []
-afterEach(() => {
-  for (const tree of trees.splice(0)) rmSync(tree, { recursive: true })
-})
 
 /**
  * Checks a package whose entry has the given declarations.
@@ -27,7 +20,6 @@ function problemsOf(declarations, header = '/** What it does. @module */') {
     'packages/core/src/index.ts': `${header}\nexport * from './a.ts'`,
     'packages/core/src/a.ts': declarations,
   })
-  trees.push(root)
   return checkDocs(root).map((problem) => problem.replace(/^.*?: /, ''))
 }
 

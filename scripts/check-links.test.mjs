@@ -1,13 +1,6 @@
-import { rmSync } from 'node:fs'
-import { afterEach, describe, expect, test } from 'vitest'
+import { describe, expect, test } from 'vitest'
 import { checkLinks } from './check-links.mjs'
 import { makeTemporaryTree } from './lib/temporary-tree.mjs'
-
-/** @type {string[]} */
-const trees = []
-afterEach(() => {
-  for (const tree of trees.splice(0)) rmSync(tree, { recursive: true })
-})
 
 /** @param {string} markdown */
 function problemsOf(markdown) {
@@ -16,7 +9,6 @@ function problemsOf(markdown) {
     'docs/b.md': '# Title\n\n## Noise: one seed, one token\n',
     'README.md': '',
   })
-  trees.push(root)
   return checkLinks(root)
 }
 

@@ -1,13 +1,6 @@
-import { rmSync } from 'node:fs'
-import { afterEach, describe, expect, test } from 'vitest'
+import { describe, expect, test } from 'vitest'
 import { checkTables } from './check-tables.mjs'
 import { makeTemporaryTree } from './lib/temporary-tree.mjs'
-
-/** @type {string[]} */
-const trees = []
-afterEach(() => {
-  for (const tree of trees.splice(0)) rmSync(tree, { recursive: true })
-})
 
 /** @param {Record<string, string>} files */
 function problemsOf(files) {
@@ -19,7 +12,6 @@ function problemsOf(files) {
     'packages/core/src/errors.ts': "/** `NOT_A_CODE` */\nexport type Code = 'DISPOSED'",
     ...files,
   })
-  trees.push(root)
   return checkTables(root)
 }
 
@@ -58,7 +50,6 @@ describe('checkTables()', () => {
 
   test('finds a table that does not exist', () => {
     const root = makeTemporaryTree({ 'packages/core/src/a.ts': '' })
-    trees.push(root)
     expect(checkTables(root)).toEqual([
       'docs/environment-variables.md: the file does not exist',
       'docs/errors.md: the file does not exist',

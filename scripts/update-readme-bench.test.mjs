@@ -1,21 +1,10 @@
-import { readFileSync, rmSync } from 'node:fs'
+import { readFileSync } from 'node:fs'
 import { join } from 'node:path'
 import { afterEach, describe, expect, it, vi } from 'vitest'
 import { makeTemporaryTree } from './lib/temporary-tree.mjs'
 import { renderResults, replaceTables, updateTexts } from './update-readme-bench.mjs'
 
-/** @type {string[]} */
-const roots = []
-
-/** @param {Record<string, string | object>} files */
-function tree(files) {
-  const root = makeTemporaryTree(files)
-  roots.push(root)
-  return root
-}
-
 afterEach(() => {
-  for (const root of roots.splice(0)) rmSync(root, { recursive: true, force: true })
   vi.restoreAllMocks()
 })
 
@@ -65,7 +54,9 @@ function report(fields) {
 
 describe('renderResults()', () => {
   it('holds the figures of the result, with the fastest sampling around the engine', () => {
-    const root = tree({ 'apps/bench/results/test-cpu/2026-11-01-abc.json': report({}) })
+    const root = makeTemporaryTree({
+      'apps/bench/results/test-cpu/2026-11-01-abc.json': report({}),
+    })
     const text = renderResults(root)
     // 160 MB in 10 ms are 16 GB/s, 500 MB in 25 ms are 20 GB/s.
     expect(text).toContain('| Qwen3-0.6B | q8_0 | 1 | 1 | 10.00 | 80 | 12.34 | 14.56 | 98.70 |')
@@ -75,7 +66,7 @@ describe('renderResults()', () => {
   })
 
   it('takes the newest run of a device that is not quick', () => {
-    const root = tree({
+    const root = makeTemporaryTree({
       'apps/bench/results/test-cpu/a.json': report({
         takenAt: '2026-11-03T00:00:00Z',
         commit: 'new',
@@ -97,7 +88,9 @@ describe('renderResults()', () => {
   })
 
   it('says so where nothing is committed', () => {
-    expect(renderResults(tree({ 'README.md': '' }))).toBe('No results are committed yet.\n')
+    expect(renderResults(makeTemporaryTree({ 'README.md': '' }))).toBe(
+      'No results are committed yet.\n',
+    )
   })
 })
 
@@ -121,7 +114,7 @@ describe('updateTexts()', () => {
   it('reports a stale text under --check and writes it without', () => {
     vi.spyOn(console, 'error').mockImplementation(() => undefined)
     vi.spyOn(console, 'log').mockImplementation(() => undefined)
-    const root = tree({
+    const root = makeTemporaryTree({
       'README.md': '<!-- bench:start -->\nstale\n<!-- bench:end -->\n',
       'apps/bench/results/test-cpu/a.json': report({}),
     })

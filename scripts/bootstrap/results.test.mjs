@@ -1,14 +1,8 @@
-import { existsSync, rmSync } from 'node:fs'
+import { existsSync } from 'node:fs'
 import { join } from 'node:path'
-import { afterEach, describe, expect, test } from 'vitest'
+import { describe, expect, test } from 'vitest'
 import { makeTemporaryTree } from '../lib/temporary-tree.mjs'
 import { closingLine, readTestResults, removeTestResults } from './results.mjs'
-
-/** @type {string[]} */
-const trees = []
-afterEach(() => {
-  for (const tree of trees.splice(0)) rmSync(tree, { recursive: true })
-})
 
 const manifest = { name: 'a', scripts: { test: 'vitest run' } }
 const counts = { passed: 2, failed: 0, skipped: 1, skips: [], unexplained: [] }
@@ -21,7 +15,6 @@ function treeOf(files) {
     'packages/untested/package.json': { name: 'untested' },
     ...files,
   })
-  trees.push(root)
   return root
 }
 

@@ -1,13 +1,6 @@
-import { rmSync } from 'node:fs'
-import { afterEach, describe, expect, test } from 'vitest'
+import { describe, expect, test } from 'vitest'
 import { checkContents } from './packed-package.mjs'
 import { makeTemporaryTree } from './temporary-tree.mjs'
-
-/** @type {string[]} */
-const trees = []
-afterEach(() => {
-  for (const tree of trees.splice(0)) rmSync(tree, { recursive: true })
-})
 
 /**
  * @param {Record<string, string>} files
@@ -26,7 +19,6 @@ function problemsOf(files, manifest = {}) {
     LICENSE: '',
     ...files,
   })
-  trees.push(root)
   return checkContents(root)
 }
 
