@@ -1,5 +1,5 @@
 import { describe, expect, it } from 'vitest'
-import { openReadCeiling, readCeilingAt } from './read-ceiling.ts'
+import { openReadCeiling } from './read-ceiling.ts'
 
 describe('openReadCeiling()', () => {
   it('reads the buffer by every method on one and two threads', async () => {
@@ -16,23 +16,5 @@ describe('openReadCeiling()', () => {
     const simd = rates.find(({ method, threads }) => method === 'wasm-forward' && threads === 1)
     const scalar = rates.find(({ method, threads }) => method === 'float64-array' && threads === 1)
     expect(simd?.gigabytesPerSecond).toBeGreaterThan(scalar?.gigabytesPerSecond ?? Infinity)
-  })
-})
-
-describe('readCeilingAt()', () => {
-  const rate = { method: 'memchr', samples: 3 } as const
-  const rates = [
-    { ...rate, threads: 1, gigabytesPerSecond: 11 },
-    { ...rate, threads: 1, gigabytesPerSecond: 13 },
-    { ...rate, threads: 2, gigabytesPerSecond: 20 },
-  ]
-
-  it('takes the fastest method at the number of threads', () => {
-    expect(readCeilingAt(rates, 1)).toBe(13)
-    expect(readCeilingAt(rates, 2)).toBe(20)
-  })
-
-  it('refuses a number of threads that was not measured', () => {
-    expect(() => readCeilingAt(rates, 4)).toThrow('current value is 4')
   })
 })

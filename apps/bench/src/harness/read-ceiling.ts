@@ -6,7 +6,6 @@
  *
  * @module
  */
-import { Buffer } from 'node:buffer'
 import { Worker } from 'node:worker_threads'
 import { lastLevelCacheBytes } from './environment.ts'
 import { READ_CEILING_WASM } from './read-ceiling.generated.ts'
@@ -19,7 +18,7 @@ export type ReadMethod = 'wasm-forward' | 'wasm-quarters' | 'memchr' | 'float64-
 export interface ReadRate {
   /** How the buffer was read. */
   method: ReadMethod
-  /** Threads that read at the same time, each a part of its own. */
+  /** Threads that read at the same time, each the next chunk that is left. */
   threads: number
   /** Median rate, 1e9 bytes per second. */
   gigabytesPerSecond: number
@@ -29,7 +28,7 @@ export interface ReadRate {
 
 /** Options of {@link openReadCeiling}. */
 export interface ReadCeilingOptions {
-  /** Size of the buffer, bytes, rounded down to a multiple of 64 KiB per thread. @defaultValue 512 MiB */
+  /** Size of the buffer, bytes, rounded down to a multiple of 2 MiB. @defaultValue 512 MiB */
   byteLength?: number | undefined
   /** Most threads that will be asked for, the calling one included. */
   maxThreads: number
@@ -52,13 +51,8 @@ export interface ReadCeiling {
    * @param threads - 1 to `maxThreads`.
    */
   read(method: ReadMethod, threads: number): void
-  /**
-   * Bytes that {@link ReadCeiling.read} reads.
-   *
-   * @param threads - 1 to `maxThreads`.
-   * @returns Bytes.
-   */
-  readBytes(threads: number): number
+  /** Bytes that {@link ReadCeiling.read} reads. */
+  readonly byteLength: number
   /** Reads as much as four times the last-level cache holds, which leaves little else in it. */
   evict(): void
   /** Stops the threads. */
@@ -66,51 +60,66 @@ export interface ReadCeiling {
 }
 
 const PAGE_BYTES = 65536
+const CHUNK_BYTES = 2 * 2 ** 20
 const METHODS: readonly ReadMethod[] = ['wasm-forward', 'wasm-quarters', 'memchr', 'float64-array']
 const FILL_BYTE = 1
+const WORKER_TIMEOUT_MS = 20_000
 
 // Control words (i32): a job is published by its sequence number, each thread adds one to `done` at its end.
 const SEQUENCE = 0
 const METHOD = 1
 const THREADS = 2
 const DONE = 3
+const NEXT_CHUNK = 4
 
-/** Reads one part of the buffer. Also runs inside the workers, so it may use nothing from outside its arguments. */
-function readPart(
-  method: number,
+/** What a thread needs to read. */
+interface Reader {
+  control: Int32Array
+  buffer: ArrayBufferLike
+  firstByte: number
+  chunkBytes: number
   exports: {
-    readForward(at: number, n: number): bigint
-    readQuarters(at: number, n: number): bigint
-  },
-  bytes: { indexOf(value: number): number },
-  numbers: Float64Array,
-  start: number,
-  length: number,
-): number {
-  if (method === 0) return Number(exports.readForward(start, length))
-  if (method === 1) return Number(exports.readQuarters(start, length))
-  if (method === 2) return bytes.indexOf(2)
+    readForward(at: number, length: number): bigint
+    readQuarters(at: number, length: number): bigint
+  }
+}
+
+/**
+ * Takes chunk after chunk until none is left, so that a thread that is held up costs the others little.
+ *
+ * Its source is also run inside the workers, so it may use nothing but its arguments and globals: word 1 of
+ * `control` is the method, word 4 the next chunk.
+ */
+function readChunks({ control, buffer, exports, firstByte, chunkBytes }: Reader): number {
+  const numChunks = Math.floor((buffer.byteLength - firstByte) / chunkBytes)
+  const method = control[1]
   let sum = 0
-  for (let i = 0; i < numbers.length; i++) sum += numbers[i] as number
-  return sum
+  for (;;) {
+    const chunk = Atomics.add(control, 4, 1)
+    if (chunk >= numChunks) return sum
+    const start = firstByte + chunk * chunkBytes
+    if (method === 0) sum += Number(exports.readForward(start, chunkBytes))
+    else if (method === 1) sum += Number(exports.readQuarters(start, chunkBytes))
+    else if (method === 2) sum += Buffer.from(buffer as ArrayBuffer, start, chunkBytes).indexOf(2)
+    else {
+      const numbers = new Float64Array(buffer, start, chunkBytes / 8)
+      for (let i = 0; i < numbers.length; i++) sum += numbers[i] as number
+    }
+  }
 }
 
 const WORKER_SOURCE = `
 const { workerData } = require('node:worker_threads')
-const { control, memory, module, index, pageBytes } = workerData
-const readPart = ${readPart.toString()}
+const { control, memory, module, index } = workerData
+const readChunks = ${readChunks.toString()}
 const { exports } = new WebAssembly.Instance(module, { env: { memory, abort() {} } })
 let sequence = 0
 for (;;) {
   Atomics.wait(control, ${SEQUENCE}, sequence)
   sequence = Atomics.load(control, ${SEQUENCE})
   if (sequence < 0) break
-  const threads = control[${THREADS}]
-  if (index >= threads) continue
-  const length = Math.floor((memory.buffer.byteLength - pageBytes) / pageBytes / threads) * pageBytes
-  const start = pageBytes + index * length
-  readPart(control[${METHOD}], exports, Buffer.from(memory.buffer, start, length),
-    new Float64Array(memory.buffer, start, length / 8), start, length)
+  if (index >= control[${THREADS}]) continue
+  readChunks({ control, buffer: memory.buffer, exports, firstByte: ${PAGE_BYTES}, chunkBytes: ${CHUNK_BYTES} })
   Atomics.add(control, ${DONE}, 1)
   Atomics.notify(control, ${DONE})
 }
@@ -124,45 +133,52 @@ for (;;) {
  */
 export function openReadCeiling(options: ReadCeilingOptions): ReadCeiling {
   const { byteLength = 512 * 2 ** 20, maxThreads } = options
-  const pages = Math.floor(byteLength / PAGE_BYTES / maxThreads) * maxThreads + 1
+  const wholeBytes = Math.max(1, Math.floor(byteLength / CHUNK_BYTES)) * CHUNK_BYTES
+  const pages = wholeBytes / PAGE_BYTES + 1
   const memory = new WebAssembly.Memory({ initial: pages, maximum: 65536, shared: true })
   new Uint8Array(memory.buffer).fill(FILL_BYTE)
   const module = new WebAssembly.Module(Buffer.from(READ_CEILING_WASM, 'base64'))
   const exports = new WebAssembly.Instance(module, { env: { memory, abort: () => undefined } })
-    .exports as unknown as Parameters<typeof readPart>[1]
-  const wholeBytes = memory.buffer.byteLength - PAGE_BYTES
+    .exports as unknown as Reader['exports']
   const evictBytes = Math.min(wholeBytes, 4 * lastLevelCacheBytes())
-  const control = new Int32Array(new SharedArrayBuffer(16))
+  const control = new Int32Array(new SharedArrayBuffer(20))
   const workers: Worker[] = []
   for (let index = 1; index < maxThreads; index++) {
-    const workerData = { control, memory, module, index, pageBytes: PAGE_BYTES }
+    const workerData = { control, memory, module, index }
     const worker = new Worker(WORKER_SOURCE, { eval: true, workerData })
     worker.unref()
     workers.push(worker)
   }
 
-  const partBytes = (threads: number): number => Math.floor((pages - 1) / threads) * PAGE_BYTES
+  const reader: Reader = {
+    control,
+    buffer: memory.buffer,
+    firstByte: PAGE_BYTES,
+    chunkBytes: CHUNK_BYTES,
+    exports,
+  }
   const pass = (method: ReadMethod, threads: number): void => {
-    const length = partBytes(threads)
-    const bytes = Buffer.from(memory.buffer, PAGE_BYTES, length)
-    const numbers = new Float64Array(memory.buffer, PAGE_BYTES, length / 8)
-    const code = METHODS.indexOf(method)
-    control[METHOD] = code
+    control[METHOD] = METHODS.indexOf(method)
     control[THREADS] = threads
     control[DONE] = 0
+    control[NEXT_CHUNK] = 0
     if (threads > 1) {
       Atomics.add(control, SEQUENCE, 1)
       Atomics.notify(control, SEQUENCE)
     }
-    readPart(code, exports, bytes, numbers, PAGE_BYTES, length)
+    readChunks(reader)
     for (let done = 0; done < threads - 1; done = Atomics.load(control, DONE)) {
-      Atomics.wait(control, DONE, done)
+      if (Atomics.wait(control, DONE, done, WORKER_TIMEOUT_MS) === 'timed-out') {
+        throw new Error(
+          `Cannot measure the read ceiling as a thread gave no answer within ${WORKER_TIMEOUT_MS} ms`,
+        )
+      }
     }
   }
   const rateOf = (method: ReadMethod, threads: number): number => {
     const startedAt = performance.now()
     pass(method, threads)
-    return (partBytes(threads) * threads) / ((performance.now() - startedAt) * 1e6)
+    return wholeBytes / ((performance.now() - startedAt) * 1e6)
   }
 
   return {
@@ -181,7 +197,7 @@ export function openReadCeiling(options: ReadCeilingOptions): ReadCeiling {
       })
     },
     read: pass,
-    readBytes: (threads) => partBytes(threads) * threads,
+    byteLength: wholeBytes,
     evict() {
       exports.readForward(PAGE_BYTES, evictBytes)
     },
@@ -191,22 +207,4 @@ export function openReadCeiling(options: ReadCeilingOptions): ReadCeiling {
       await Promise.all(workers.map((worker) => worker.terminate()))
     },
   }
-}
-
-/**
- * Picks the ceiling for a number of threads.
- *
- * @param rates - Measured rates, in any order.
- * @param threads - Number of threads.
- * @returns The highest rate at that number of threads, 1e9 bytes per second.
- * @throws {RangeError} when nothing was measured at that number of threads.
- */
-export function readCeilingAt(rates: readonly ReadRate[], threads: number): number {
-  const matching = rates.filter((rate) => rate.threads === threads)
-  if (matching.length === 0) {
-    throw new RangeError(
-      `Cannot find a read ceiling as "threads" must be one of the measured numbers: current value is ${threads}`,
-    )
-  }
-  return Math.max(...matching.map((rate) => rate.gigabytesPerSecond))
 }

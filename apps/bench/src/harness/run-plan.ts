@@ -137,7 +137,7 @@ async function runGroup(
   }
   readThreads.forEach((threads, i) => {
     const timing = timingOf(summaries[contenders.length + i] as Summary)
-    const readBytes = options.ceiling.readBytes(threads)
+    const readBytes = options.ceiling.byteLength
     records.push({
       op: 'read',
       ...cell,
