@@ -8,12 +8,7 @@
 import type { CheckedShard } from './lm-head.ts'
 import type { NoiseScheme } from './noise.ts'
 import type { RowParams } from './params.ts'
-import type {
-  BackendBuffer,
-  DType,
-  QuantizedFormat,
-  SampleResult,
-} from './types.ts'
+import type { BackendBuffer, DType, QuantizedFormat, SampleResult } from './types.ts'
 
 /** Row filters and transforms that a backend may serve. */
 export type BackendFeature =

@@ -79,7 +79,8 @@ export class BackendUnavailableError extends FlashSamplingError {
    */
   constructor(message: string, attempts: readonly BackendAttempt[], hints: readonly string[] = []) {
     const tried = attempts.map((a) => `\n- ${a.backend}: ${a.reason}`).join('')
-    const help = hints.length > 0 ? `\nPossible solutions:${hints.map((h) => `\n- ${h}`).join('')}` : ''
+    const help =
+      hints.length > 0 ? `\nPossible solutions:${hints.map((h) => `\n- ${h}`).join('')}` : ''
     super('BACKEND_UNAVAILABLE', `${message}${tried}${help}`)
     this.attempts = attempts
     this.hints = hints
@@ -167,7 +168,8 @@ export class DisposedError extends FlashSamplingError {
  * @internal
  */
 export function describeValue(value: unknown): string {
-  if (typeof value === 'string') return JSON.stringify(value.length > 48 ? `${value.slice(0, 45)}...` : value)
+  if (typeof value === 'string')
+    return JSON.stringify(value.length > 48 ? `${value.slice(0, 45)}...` : value)
   if (typeof value === 'bigint') return `${value}n`
   if (typeof value === 'function') return 'a function'
   if (Array.isArray(value)) return `an array of length ${value.length}`
@@ -175,7 +177,8 @@ export function describeValue(value: unknown): string {
     const length = (value as unknown as { length?: number }).length ?? value.byteLength
     return `a ${value.constructor.name} of length ${length}`
   }
-  if (typeof value === 'object' && value !== null) return `an object (${value.constructor?.name ?? 'null prototype'})`
+  if (typeof value === 'object' && value !== null)
+    return `an object (${value.constructor?.name ?? 'null prototype'})`
   return String(value)
 }
 

@@ -7,13 +7,7 @@
  * @module
  */
 import { invalidArgument, RowError } from './errors.ts'
-import {
-  type Candidate,
-  EMPTY_CANDIDATE,
-  logMassOf,
-  logSumExp,
-  mergeCandidates,
-} from './merge.ts'
+import { type Candidate, EMPTY_CANDIDATE, logMassOf, logSumExp, mergeCandidates } from './merge.ts'
 import {
   deriveRowKey,
   gumbelFromBits,

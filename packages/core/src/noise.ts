@@ -45,7 +45,8 @@ function splitU64(action: string, name: string, value: unknown): [number, number
     return [value >>> 0, Math.floor(value / 0x1_0000_0000)]
   }
   if (typeof value !== 'bigint') throw invalidType(action, name, 'a bigint', value)
-  if (value < 0n || value > U64_MAX) throw invalidArgument(action, name, 'from 0 to 2^64 - 1', value)
+  if (value < 0n || value > U64_MAX)
+    throw invalidArgument(action, name, 'from 0 to 2^64 - 1', value)
   return [Number(value & 0xffff_ffffn), Number(value >> 32n)]
 }
 

@@ -69,8 +69,22 @@ export function normalizeParams(params: SamplingParams, vocabSize: number): RowP
   if (typeof params !== 'object' || params === null) {
     throw invalidType(ACTION, 'params', 'an object with at least "seed"', params)
   }
-  const temperature = numberOption('temperature', params.temperature, 1, 0, Number.MAX_VALUE, '>= 0')
-  const topK = integerOption('topK', params.topK, 0, 0, Number.MAX_SAFE_INTEGER, 'a whole number >= 0')
+  const temperature = numberOption(
+    'temperature',
+    params.temperature,
+    1,
+    0,
+    Number.MAX_VALUE,
+    '>= 0',
+  )
+  const topK = integerOption(
+    'topK',
+    params.topK,
+    0,
+    0,
+    Number.MAX_SAFE_INTEGER,
+    'a whole number >= 0',
+  )
   const topP = numberOption('topP', params.topP, 1, 0, 1, 'from 0 to 1')
   const minP = numberOption('minP', params.minP, 0, 0, 1, 'from 0 to 1')
   const repetitionPenalty = numberOption(
@@ -147,7 +161,12 @@ export function normalizeBatchParams(
     return new Array<RowParams>(batchSize).fill(shared)
   }
   if (params.length !== batchSize) {
-    throw invalidArgument(ACTION, 'params', `one object, or an array of ${batchSize} (one per row)`, params)
+    throw invalidArgument(
+      ACTION,
+      'params',
+      `one object, or an array of ${batchSize} (one per row)`,
+      params,
+    )
   }
   return params.map((row: SamplingParams) => normalizeParams(row, vocabSize))
 }
@@ -192,7 +211,8 @@ function u64Option(name: string, value: unknown, fallback: bigint | undefined): 
     return BigInt(value)
   }
   if (typeof value !== 'bigint') throw invalidType(ACTION, name, 'a bigint, for example 42n', value)
-  if (value < 0n || value > U64_MAX) throw invalidArgument(ACTION, name, 'from 0 to 2^64 - 1', value)
+  if (value < 0n || value > U64_MAX)
+    throw invalidArgument(ACTION, name, 'from 0 to 2^64 - 1', value)
   return value
 }
 
@@ -231,7 +251,8 @@ function collectEdits(
   }
   for (const [tokenId, bias] of biasEntries(params.logitBias)) {
     checkTokenId('logitBias', tokenId, vocabSize)
-    if (typeof bias !== 'number') throw invalidType(ACTION, `logitBias[${tokenId}]`, 'a number', bias)
+    if (typeof bias !== 'number')
+      throw invalidType(ACTION, `logitBias[${tokenId}]`, 'a number', bias)
     if (Number.isNaN(bias) || bias === Infinity) {
       throw invalidArgument(ACTION, `logitBias[${tokenId}]`, 'finite or -Infinity', bias)
     }

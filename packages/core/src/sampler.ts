@@ -16,13 +16,7 @@ import {
 import { bf16ToNumber, f16ToNumber, isBackendBuffer, normalizeLmHead } from './lm-head.ts'
 import type { NoiseScheme } from './noise.ts'
 import { normalizeBatchParams, type RowParams } from './params.ts'
-import type {
-  DType,
-  LmHead,
-  SampleOptions,
-  SampleResult,
-  Sampler,
-} from './types.ts'
+import type { DType, LmHead, SampleOptions, SampleResult, Sampler } from './types.ts'
 
 /** Options of {@link createSampler}. */
 export interface CreateSamplerOptions {
@@ -101,7 +95,11 @@ export async function createSampler(options: CreateSamplerOptions): Promise<Samp
 
 function resolveBackend(backend: 'auto' | 'cpu' | Backend): Backend {
   if (backend === 'auto' || backend === 'cpu') return createCpuBackend()
-  if (typeof backend === 'object' && backend !== null && typeof backend.createSession === 'function') {
+  if (
+    typeof backend === 'object' &&
+    backend !== null &&
+    typeof backend.createSession === 'function'
+  ) {
     return backend
   }
   throw new BackendUnavailableError(
@@ -140,11 +138,21 @@ class SessionSampler implements Sampler {
   async sample(options: SampleOptions): Promise<SampleResult> {
     if (this.#disposal !== null) throw new DisposedError('sampler')
     if (typeof options !== 'object' || options === null) {
-      throw invalidType('sample tokens', 'options', 'an object with "hiddenStates" and "params"', options)
+      throw invalidType(
+        'sample tokens',
+        'options',
+        'an object with "hiddenStates" and "params"',
+        options,
+      )
     }
     const { hiddenStates, batchSize } = this.#readHiddenStates(options.hiddenStates)
     if (batchSize > this.#capabilities.maxBatchSize) {
-      throw invalidArgument('sample tokens', 'batchSize', `<= ${this.#capabilities.maxBatchSize}`, batchSize)
+      throw invalidArgument(
+        'sample tokens',
+        'batchSize',
+        `<= ${this.#capabilities.maxBatchSize}`,
+        batchSize,
+      )
     }
     const rows = normalizeBatchParams(options.params, batchSize, this.vocabSize)
     for (const row of new Set(rows)) this.#checkFeatures(row)
@@ -171,10 +179,19 @@ class SessionSampler implements Sampler {
         ? { data: input, dtype: 'f32' as const, batchSize: input.length / this.hiddenSize }
         : input
     if (typeof record !== 'object' || record === null || !ArrayBuffer.isView(record.data)) {
-      throw invalidType('sample tokens', 'hiddenStates', 'a Float32Array or { data, dtype, batchSize }', input)
+      throw invalidType(
+        'sample tokens',
+        'hiddenStates',
+        'a Float32Array or { data, dtype, batchSize }',
+        input,
+      )
     }
     const { data, dtype, batchSize } = record
-    if (!Number.isSafeInteger(batchSize) || batchSize < 1 || data.length !== batchSize * this.hiddenSize) {
+    if (
+      !Number.isSafeInteger(batchSize) ||
+      batchSize < 1 ||
+      data.length !== batchSize * this.hiddenSize
+    ) {
       throw new RangeError(
         `Cannot sample tokens as "hiddenStates" must have batchSize * hiddenSize elements ` +
           `(hiddenSize = ${this.hiddenSize}, batchSize >= 1): current length is ${data.length}` +

@@ -27,7 +27,8 @@ export function transformLogits(logits: ArrayLike<number>, params: RowParams): F
   const mask = params.allowedMask
   if (mask !== null) {
     for (let tokenId = 0; tokenId < transformed.length; tokenId++) {
-      if ((((mask[tokenId >> 5] as number) >>> (tokenId & 31)) & 1) === 0) transformed[tokenId] = -Infinity
+      if ((((mask[tokenId >> 5] as number) >>> (tokenId & 31)) & 1) === 0)
+        transformed[tokenId] = -Infinity
     }
   }
   if (params.temperature > 0 && params.temperature !== 1) {
