@@ -42,7 +42,22 @@ export async function renderReportFile(file: string, htmlFile: string | undefine
  * @param file - Path of the file; folders are made.
  */
 export async function writeHtmlReport(report: BenchReport, file: string): Promise<void> {
-  await mkdir(dirname(file), { recursive: true })
+  await makeFolder(dirname(file))
   await writeFile(file, reportToHtml(report))
   process.stderr.write(`wrote ${file}\n`)
+}
+
+/**
+ * Makes a folder and those above it, where they do not exist.
+ *
+ * @param folder - Path of the folder.
+ * @throws {UserError} when it cannot be made.
+ */
+export async function makeFolder(folder: string): Promise<void> {
+  await mkdir(folder, { recursive: true }).catch((cause: unknown) => {
+    const reason = messageOf(cause)
+    throw new UserError(`Cannot write into ${folder} (${reason}): give a folder that can be made`, {
+      cause,
+    })
+  })
 }

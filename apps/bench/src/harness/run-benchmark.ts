@@ -3,9 +3,9 @@
  *
  * @module
  */
-import { mkdir, writeFile } from 'node:fs/promises'
+import { writeFile } from 'node:fs/promises'
 import { availableParallelism } from 'node:os'
-import { join } from 'node:path'
+import { dirname, join } from 'node:path'
 import type { RunFlags } from '../commands/run.ts'
 import type { ContenderFamily, ContenderName } from '../contenders/contender.ts'
 import { flashsamplingFamily } from '../contenders/flashsampling.ts'
@@ -23,7 +23,7 @@ import {
   type ReadRate,
 } from './read-ceiling.ts'
 import { type BenchReport, formatReport } from './record.ts'
-import { writeHtmlReport } from './render-report.ts'
+import { makeFolder, writeHtmlReport } from './render-report.ts'
 import { type RunTimes, runPlan } from './run-plan.ts'
 import { readSelection, readThreads } from './selection.ts'
 import { summarizeReport } from './summary.ts'
@@ -43,6 +43,9 @@ export async function runBenchmark(flags: RunFlags): Promise<boolean> {
   const threads = readThreads(flags.threads, availableParallelism())
   const selection = readSelection(flags, FAMILIES)
   const times = readTimes(flags)
+  // A run takes long: a folder that cannot be made is found before it.
+  if (flags.out !== undefined) await makeFolder(flags.out)
+  if (flags.report !== undefined) await makeFolder(dirname(flags.report))
   if (flags.installContenders) await installWithProgress()
   const families = availableFamilies(selection.contenders)
   const quick = flags.quick === true
@@ -153,7 +156,7 @@ function readTimes(flags: RunFlags): RunTimes {
   const times = flags.quick ? QUICK_TIMES : FULL_TIMES
   if (flags.minTime === undefined) return times
   if (!(flags.minTime > 0 && flags.minTime <= 60_000)) {
-    throw new RangeError(
+    throw new UsageError(
       `Cannot run the benchmark as "--min-time" must be above 0 and at most 60000 ms: current value is ${flags.minTime}`,
     )
   }
@@ -180,7 +183,7 @@ async function installWithProgress(): Promise<void> {
 
 async function writeJson(report: BenchReport, folder: string): Promise<void> {
   const target = join(folder, deviceSlug(report.device))
-  await mkdir(target, { recursive: true })
+  await makeFolder(target)
   const file = join(target, `${report.takenAt.slice(0, 10)}-${report.commit}.json`)
   await writeFile(file, formatReport(report))
   process.stderr.write(`wrote ${file}\n`)
