@@ -136,6 +136,13 @@ describe('sampleFromLogits()', () => {
         12,
       )
     })
+
+    it('measures the gap of logits at its cut too', () => {
+      const distance = (gap: number): number =>
+        sampleFromLogits([0, gap, -3], { seed: 1n, topP: 0.4 }).boundaryDistance
+      expect(distance(-1e-7)).toBeCloseTo(1e-7, 12)
+      expect(distance(0)).toBe(0)
+    })
   })
 
   describe('minP', () => {

@@ -26,7 +26,7 @@ export interface OracleResult extends OracleDraw {
   keptCount: number
   /**
    * How far the nearest filter boundary is from falling the other way: the gap of logits (nats) at the cut of topK,
-   * minP and greedy, or of probability mass at the cut of topP; Infinity without filters.
+   * minP, topP and greedy, and of probability mass at the cut of topP; Infinity without filters.
    */
   boundaryDistance: number
   /** All `numSamples` draws, in order of draw index. */
@@ -171,7 +171,8 @@ function filterTokens(
     if (count < kept.length) {
       boundaryDistance = Math.min(boundaryDistance, massBefore / total - row.topP)
     }
-    kept = kept.slice(0, count)
+    // Which of two nearly equal logits comes first decides which of them is cut.
+    cutAfter(count)
   }
   return { kept, boundaryDistance }
 }

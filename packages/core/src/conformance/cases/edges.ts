@@ -195,15 +195,15 @@ export const EDGE_CASES: readonly ConformanceCase[] = [
         vocabSize: 4099,
         hiddenSize: 8,
         batchSize,
-        spread: 0.05,
+        spread: 0.5,
       })
       const sampler = await context.sampler(testCase.lmHead)
       for (const filters of [
         { topP: 0.5 },
         { topP: 0.02 },
         { topK: 2000 },
-        { minP: 0.97 },
-        { topK: 3000, topP: 0.7, minP: 0.9 },
+        { minP: 0.5 },
+        { topK: 3000, topP: 0.7, minP: 0.2 },
       ]) {
         await context.compare(testCase, steps(batchSize, filters), {
           sampler,
