@@ -18,3 +18,21 @@ describe('openReadCeiling()', () => {
     expect(simd?.gigabytesPerSecond).toBeGreaterThan(scalar?.gigabytesPerSecond ?? Infinity)
   })
 })
+
+describe('ReadCeiling.roundBytes()', () => {
+  it('counts whole chunks of 2 MiB, also beyond the end of the buffer', async () => {
+    const meter = openReadCeiling({ byteLength: 8 * 2 ** 20, maxThreads: 1 })
+    expect(meter.roundBytes(1)).toBe(2 ** 21)
+    expect(meter.roundBytes(5 * 2 ** 20)).toBe(6 * 2 ** 20)
+    expect(meter.roundBytes(20 * 2 ** 20)).toBe(20 * 2 ** 20)
+    const timeOf = (byteLength: number): number => {
+      const startedAt = performance.now()
+      for (let i = 0; i < 5; i++) meter.read('float64-array', 1, byteLength)
+      return performance.now() - startedAt
+    }
+    timeOf(2 ** 21)
+    // Forty times the bytes: a read that stopped at the end of the buffer would take four times as long.
+    expect(timeOf(80 * 2 ** 20) / timeOf(2 ** 21)).toBeGreaterThan(10)
+    await meter.close()
+  })
+})

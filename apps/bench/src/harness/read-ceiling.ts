@@ -45,14 +45,20 @@ export interface ReadCeiling {
    */
   measure(threads: number, minTimeMs: number): ReadRate[]
   /**
-   * Reads the whole buffer once.
+   * Reads the next bytes of the buffer, from its start again behind its end.
    *
    * @param method - How.
    * @param threads - 1 to `maxThreads`.
+   * @param byteLength - How much; see {@link ReadCeiling.roundBytes}.
    */
-  read(method: ReadMethod, threads: number): void
-  /** Bytes that {@link ReadCeiling.read} reads. */
-  readonly byteLength: number
+  read(method: ReadMethod, threads: number, byteLength: number): void
+  /**
+   * Bytes that {@link ReadCeiling.read} reads in place of a number of bytes: whole chunks, at least one.
+   *
+   * @param byteLength - Wanted number of bytes.
+   * @returns Bytes.
+   */
+  roundBytes(byteLength: number): number
   /** Reads as much as four times the last-level cache holds, which leaves little else in it. */
   evict(): void
   /** Stops the threads. */
@@ -71,6 +77,8 @@ const METHOD = 1
 const THREADS = 2
 const DONE = 3
 const NEXT_CHUNK = 4
+const FIRST_CHUNK = 5
+const CHUNK_COUNT = 6
 
 /** What a thread needs to read. */
 interface Reader {
@@ -87,17 +95,19 @@ interface Reader {
 /**
  * Takes chunk after chunk until none is left, so that a thread that is held up costs the others little.
  *
- * Its source is also run inside the workers, so it may use nothing but its arguments and globals: word 1 of
- * `control` is the method, word 4 the next chunk.
+ * Its source is also run inside the workers, so it may use nothing but its arguments and globals. Words of `control`:
+ * 1 the method, 4 the next chunk, 5 the place of chunk 0 in the buffer, 6 how many chunks to read.
  */
 function readChunks({ control, buffer, exports, firstByte, chunkBytes }: Reader): number {
-  const numChunks = Math.floor((buffer.byteLength - firstByte) / chunkBytes)
+  const numPlaces = Math.floor((buffer.byteLength - firstByte) / chunkBytes)
   const method = control[1]
+  const place = control[5] as number
+  const count = control[6] as number
   let sum = 0
   for (;;) {
     const chunk = Atomics.add(control, 4, 1)
-    if (chunk >= numChunks) return sum
-    const start = firstByte + chunk * chunkBytes
+    if (chunk >= count) return sum
+    const start = firstByte + ((place + chunk) % numPlaces) * chunkBytes
     if (method === 0) sum += Number(exports.readForward(start, chunkBytes))
     else if (method === 1) sum += Number(exports.readQuarters(start, chunkBytes))
     else if (method === 2) sum += Buffer.from(buffer as ArrayBuffer, start, chunkBytes).indexOf(2)
@@ -140,8 +150,8 @@ export function openReadCeiling(options: ReadCeilingOptions): ReadCeiling {
   const module = new WebAssembly.Module(Buffer.from(READ_CEILING_WASM, 'base64'))
   const exports = new WebAssembly.Instance(module, { env: { memory, abort: () => undefined } })
     .exports as unknown as Reader['exports']
-  const evictBytes = Math.min(wholeBytes, 4 * lastLevelCacheBytes())
-  const control = new Int32Array(new SharedArrayBuffer(20))
+  const evictChunks = chunksOf(4 * lastLevelCacheBytes())
+  const control = new Int32Array(new SharedArrayBuffer(32))
   const workers: Worker[] = []
   for (let index = 1; index < maxThreads; index++) {
     const workerData = { control, memory, module, index }
@@ -157,11 +167,16 @@ export function openReadCeiling(options: ReadCeilingOptions): ReadCeiling {
     chunkBytes: CHUNK_BYTES,
     exports,
   }
-  const pass = (method: ReadMethod, threads: number): void => {
+  const numPlaces = wholeBytes / CHUNK_BYTES
+  let place = 0
+  const pass = (method: ReadMethod, threads: number, numChunks: number): void => {
     control[METHOD] = METHODS.indexOf(method)
     control[THREADS] = threads
     control[DONE] = 0
     control[NEXT_CHUNK] = 0
+    control[FIRST_CHUNK] = place
+    control[CHUNK_COUNT] = numChunks
+    place = (place + numChunks) % numPlaces
     if (threads > 1) {
       Atomics.add(control, SEQUENCE, 1)
       Atomics.notify(control, SEQUENCE)
@@ -177,14 +192,14 @@ export function openReadCeiling(options: ReadCeilingOptions): ReadCeiling {
   }
   const rateOf = (method: ReadMethod, threads: number): number => {
     const startedAt = performance.now()
-    pass(method, threads)
+    pass(method, threads, numPlaces)
     return wholeBytes / ((performance.now() - startedAt) * 1e6)
   }
 
   return {
     measure(threads, minTimeMs) {
       return METHODS.map((method) => {
-        pass(method, threads)
+        pass(method, threads, numPlaces)
         const rates: number[] = []
         const endAt = performance.now() + minTimeMs
         while (rates.length < 3 || performance.now() < endAt) rates.push(rateOf(method, threads))
@@ -196,15 +211,17 @@ export function openReadCeiling(options: ReadCeilingOptions): ReadCeiling {
         }
       })
     },
-    read: pass,
-    byteLength: wholeBytes,
-    evict() {
-      exports.readForward(PAGE_BYTES, evictBytes)
-    },
+    read: (method, threads, byteLength) => pass(method, threads, chunksOf(byteLength)),
+    roundBytes: (byteLength) => chunksOf(byteLength) * CHUNK_BYTES,
+    evict: () => pass('wasm-forward', 1, evictChunks),
     async close() {
       Atomics.store(control, SEQUENCE, -1)
       Atomics.notify(control, SEQUENCE)
       await Promise.all(workers.map((worker) => worker.terminate()))
     },
   }
+}
+
+function chunksOf(byteLength: number): number {
+  return Math.max(1, Math.round(byteLength / CHUNK_BYTES))
 }

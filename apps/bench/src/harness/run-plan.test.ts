@@ -38,7 +38,7 @@ describe('runPlan()', () => {
     for (const record of records) {
       expect(record.medianUs).toBeGreaterThan(0)
       expect(record.samples).toBe(3)
-      expect(record.bytes).toBe(record.op === 'read' ? 2 ** 22 : 30_000 * 34 + 8 * 32 * 4)
+      expect(record.bytes).toBe(record.op === 'read' ? 2 ** 21 : 30_000 * 34 + 8 * 32 * 4)
     }
     const draws = records.filter(({ op }) => op === 'sample')
     for (const { allocatedBytes } of draws) expect(allocatedBytes).toBeGreaterThan(0)

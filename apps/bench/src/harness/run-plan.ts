@@ -98,9 +98,13 @@ async function runGroup(
     findContender(loaded, name, threads),
   )
   const draw = createDraw(group, shape)
+  const bytes = bytesToRead(shape, dtype, batchSize)
   const readThreads = [...new Set(contenders.map(({ threads }) => threads))]
   const reads: TimedEntry[] = readThreads.map((threads) => ({
-    run: () => options.ceiling.read(options.readMethods.get(threads) ?? 'wasm-forward', threads),
+    run: () => {
+      const method = options.readMethods.get(threads) ?? 'wasm-forward'
+      options.ceiling.read(method, threads, bytes)
+    },
   }))
   const summaries = await timeInterleaved(
     [...contenders.map((contender) => ({ run: () => draw(contender) })), ...reads],
@@ -115,7 +119,6 @@ async function runGroup(
     dtype,
     variant,
   }
-  const bytes = bytesToRead(shape, dtype, batchSize)
   const records: BenchRecord[] = []
   for (const [i, contender] of contenders.entries()) {
     const summary = summaries[i] as Summary
@@ -137,7 +140,7 @@ async function runGroup(
   }
   readThreads.forEach((threads, i) => {
     const timing = timingOf(summaries[contenders.length + i] as Summary)
-    const readBytes = options.ceiling.byteLength
+    const readBytes = options.ceiling.roundBytes(bytes)
     records.push({
       op: 'read',
       ...cell,

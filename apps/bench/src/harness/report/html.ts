@@ -59,7 +59,7 @@ const METHOD = `<ul>
 <li>Before every sample four times the last-level cache is read, so that the head comes from memory.</li>
 <li>Every call has other hidden states and other noise than the one before.</li>
 <li>Warm-up goes by time. Lines and tables show the median; vertical strokes reach from the 10th to the 90th percentile.</li>
-<li>The read ceiling is the fastest of several plain reads of 512 MiB with as many threads, timed in the same rounds.</li>
+<li>The read ceiling is the fastest of several plain reads, of as many bytes with as many threads, timed in the same rounds.</li>
 <li>GB/s counts the bytes of the head once and the hidden states; larger batches are bound by arithmetic.</li>
 <li><i>Allocated</i> counts what a draw allocates and the workspace that stays, beside weights and inputs.</li>
 </ul>`
