@@ -15,6 +15,8 @@ export interface Chart {
   caption: string
   /** SVG element as text. */
   svg: string
+  /** Contenders drawn as lines. */
+  series: readonly string[]
 }
 
 /** Contenders that are drawn as lines, with the CSS colour of each: colours follow the contender everywhere. */
@@ -51,6 +53,7 @@ export function batchCharts(report: BenchReport): Chart[] {
     charts.push({
       title: `${first.case} ${first.dtype}, ${threadsText(first.threads)}`,
       caption: `Median time of a draw against batch size; V = ${thousands(first.vocabSize)}, D = ${thousands(first.hiddenSize)}. Both axes are logarithmic.`,
+      series: seriesOf(points),
       svg: lineChart(
         points,
         floorPoints(report, records, ({ batchSize }) => batchSize),
@@ -88,6 +91,7 @@ export function vocabularyCharts(report: BenchReport): Chart[] {
     charts.push({
       title: `${first.dtype}, D = ${thousands(first.hiddenSize)}, ${threadsText(first.threads)}`,
       caption: 'Median time of a draw of one row against vocabulary size. Both axes start at zero.',
+      series: seriesOf(points),
       svg: lineChart(
         points,
         floorPoints(report, records, ({ vocabSize }) => vocabSize),
@@ -126,7 +130,8 @@ export function ceilingChart(report: BenchReport): Chart[] {
   const svg = toSvg({
     ...LAYOUT,
     height: 60 + bars.length * 26,
-    marginLeft: 136,
+    marginLeft: 152,
+    marginRight: 46,
     x: { label: 'GB/s →', zero: true, ticks: 6, grid: true },
     y: { label: null, domain: bars.map(({ label }) => label) },
     marks: [
@@ -140,12 +145,12 @@ export function ceilingChart(report: BenchReport): Chart[] {
       }),
       Plot.tickX(bars, { x: 'ceiling', y: 'label', stroke: 'currentColor', strokeWidth: 2 }),
       Plot.text(bars, {
-        x: 'rate',
+        x: (bar: (typeof bars)[number]) => Math.max(bar.rate, bar.ceiling),
         y: 'label',
         text: (bar: (typeof bars)[number]) => `${((bar.rate / bar.ceiling) * 100).toFixed(0)} %`,
-        textAnchor: 'end',
-        dx: -6,
-        fill: 'var(--on-series)',
+        textAnchor: 'start',
+        dx: 7,
+        fill: 'currentColor',
       }),
     ],
   })
@@ -155,6 +160,7 @@ export function ceilingChart(report: BenchReport): Chart[] {
       caption:
         'Bars: bytes of the head by the median time. Marks: the fastest plain read of the same process with as many threads, timed in the same rounds.',
       svg,
+      series: [],
     },
   ]
 }
@@ -204,6 +210,10 @@ function lineChart(
       Plot.dot(ordered, { x: 'x', y: 'ms', fill: 'contender', r: 3.5, title: pointTitle }),
     ],
   })
+}
+
+function seriesOf(points: readonly Point[]): string[] {
+  return [...SERIES.keys()].filter((name) => points.some(({ contender }) => contender === name))
 }
 
 function pointTitle({ contender, x, ms, low, high }: Point): string {

@@ -36,9 +36,9 @@ ${summaryTable(lines.filter(({ isPromised }) => isPromised))}
 <details><summary>For comparison, not promised</summary>
 ${summaryTable(lines.filter(({ isPromised }) => !isPromised))}
 </details>
-${section('Time against batch size', batchCharts(report), LEGEND)}
-${section('Time against vocabulary size', vocabularyCharts(report), LEGEND)}
-${section('Share of the read ceiling', ceilingChart(report), '')}
+${section('Time against batch size', batchCharts(report))}
+${section('Time against vocabulary size', vocabularyCharts(report))}
+${section('Share of the read ceiling', ceilingChart(report))}
 <h2>All measurements</h2>
 ${readTable(report)}
 ${recordTables(report)}
@@ -50,10 +50,6 @@ ${METHOD}
 `
 }
 
-const LEGEND = `<p class="legend">${[...SERIES]
-  .map(([name, color]) => `<span><i style="background:${color}"></i>${escapeHtml(name)}</span>`)
-  .join('')}<span><i class="floor"></i>memory floor: bytes to read by the read ceiling</span></p>`
-
 const METHOD = `<ul>
 <li>All contenders of a cell run in one process and take turns, one sample each a round, in rotating order.</li>
 <li>Before every sample four times the last-level cache is read, so that the head comes from memory.</li>
@@ -64,13 +60,24 @@ const METHOD = `<ul>
 <li><i>Allocated</i> counts what a draw allocates and the workspace that stays, beside weights and inputs.</li>
 </ul>`
 
-function section(title: string, charts: readonly Chart[], legend: string): string {
+function section(title: string, charts: readonly Chart[]): string {
   if (charts.length === 0) return ''
   const figures = charts.map(
     (chart) =>
       `<figure><h3>${escapeHtml(chart.title)}</h3>${chart.svg}<figcaption>${escapeHtml(chart.caption)}</figcaption></figure>`,
   )
-  return `<h2>${escapeHtml(title)}</h2>\n${legend}\n<div class="charts">\n${figures.join('\n')}\n</div>`
+  return `<h2>${escapeHtml(title)}</h2>\n${legendOf(charts)}\n<div class="charts">\n${figures.join('\n')}\n</div>`
+}
+
+/** Names the lines of the charts; charts without lines need no legend. */
+function legendOf(charts: readonly Chart[]): string {
+  const present = [...SERIES].filter(([name]) => charts.some(({ series }) => series.includes(name)))
+  if (present.length === 0) return ''
+  const items = present.map(
+    ([name, color]) => `<span><i style="background:${color}"></i>${escapeHtml(name)}</span>`,
+  )
+  const floor = '<span><i class="floor"></i>memory floor: bytes to read by the read ceiling</span>'
+  return `<p class="legend">${items.join('')}${floor}</p>`
 }
 
 function summaryTable(lines: readonly SummaryLine[]): string {

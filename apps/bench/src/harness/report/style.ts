@@ -3,13 +3,13 @@ export const REPORT_STYLE: string = `
 :root {
   --page: #fcfcfb; --ink: #1d1d1b; --muted: #5f5e5a; --line: #dddcd7; --panel: #ffffff;
   --series-own: #2a6fc9; --series-two-step: #0f8f66; --series-engine: #d0581f; --series-typescript: #7a5bc7;
-  --on-series: #ffffff; --pass: #0f7a57; --miss: #b93a1c;
+  --pass: #0f7a57; --miss: #b93a1c;
 }
 @media (prefers-color-scheme: dark) {
   :root {
     --page: #191918; --ink: #ecebe6; --muted: #a5a49d; --line: #3a3a37; --panel: #212120;
     --series-own: #5b9bea; --series-two-step: #35b58a; --series-engine: #ec8250; --series-typescript: #a48be8;
-    --on-series: #14213a; --pass: #4cc79c; --miss: #f08a68;
+    --pass: #4cc79c; --miss: #f08a68;
   }
 }
 * { box-sizing: border-box; }
