@@ -5,24 +5,8 @@
  */
 import { Command, Option } from 'commander'
 import { SHAPES } from '../cases/shapes.ts'
+import type { RunFlags } from '../harness/run-flags.ts'
 import { parseNumber } from '../ui/parse-option.ts'
-
-/** Options of the command line, as commander gives them. */
-export interface RunFlags {
-  case?: string
-  batch?: string
-  dtype?: string
-  variant?: string
-  threads?: string
-  contenders?: string
-  minTime?: number
-  quick?: true
-  out?: string
-  format: 'md' | 'json'
-  report?: string
-  installContenders?: true
-  check?: true
-}
 
 const HELP = `
 Without a selection the full plan runs: every line that the project promises, time against batch size and against

@@ -4,10 +4,10 @@
  * @module
  */
 import { type BenchDType, DTYPES, SHAPES, VARIANTS, type Variant } from '../cases/shapes.ts'
-import type { RunFlags } from '../commands/run.ts'
 import type { ContenderFamily, ContenderName } from '../contenders/contender.ts'
 import { UsageError } from '../ui/user-error.ts'
 import type { Selection } from './plan.ts'
+import type { RunFlags } from './run-flags.ts'
 
 const MAX_BATCH_SIZE = 256
 const MAX_THREADS = 64
