@@ -212,6 +212,16 @@ describe('Sampler.sample()', async () => {
     expect(await Promise.all(calls)).toEqual([null, before, null, before])
   })
 
+  it('draws from the hidden states as they were when it was called', async () => {
+    await using sampler = await createSampler({ lmHead })
+    const params = { seed: 1n, numSamples: 20 }
+    const expected = await sampler.sample({ hiddenStates, params })
+    const buffer = Float32Array.from(hiddenStates)
+    const calls = [0, 1].map(() => sampler.sample({ hiddenStates: buffer, params }))
+    buffer.fill(0)
+    for (const { tokenIds } of await Promise.all(calls)) expect(tokenIds).toEqual(expected.tokenIds)
+  })
+
   it('never overlaps two calls of one session', async () => {
     let running = 0
     let most = 0

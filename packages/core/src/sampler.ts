@@ -252,7 +252,8 @@ class SessionSampler implements Sampler {
 }
 
 function widenHiddenStates(data: Float32Array | Uint16Array, dtype: DType): Float32Array {
-  if (dtype === 'f32' && data instanceof Float32Array) return data
+  // A copy: a queued call must not see what the caller writes into the buffer for the next one.
+  if (dtype === 'f32' && data instanceof Float32Array) return data.slice()
   if ((dtype === 'f16' || dtype === 'bf16') && data instanceof Uint16Array) {
     return Float32Array.from(data, dtype === 'f16' ? f16ToNumber : bf16ToNumber)
   }

@@ -21,6 +21,7 @@ import {
   type SampleAnswer,
   samplePass,
 } from './passes.ts'
+import { flashBitsOf } from './typescript/noise.ts'
 
 /** What a row drew. */
 export interface RowOutcome {
@@ -264,7 +265,11 @@ function drawFromList(
     let best: ListEntry | null = null
     let bestScore = -Infinity
     for (const entry of kept) {
-      const noise = gumbelF32(noiseBitsFromRowKey(rowKey, entry.tokenId, scheme), scheme)
+      const bits =
+        scheme === 'flash'
+          ? flashBitsOf(entry.tokenId, rowKey[0], rowKey[1])
+          : noiseBitsFromRowKey(rowKey, entry.tokenId, scheme)
+      const noise = gumbelF32(bits, scheme)
       const score = Math.fround(entry.logit + noise)
       const isBetter =
         best === null || score > bestScore || (score === bestScore && entry.tokenId < best.tokenId)

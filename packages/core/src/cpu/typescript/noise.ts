@@ -12,6 +12,37 @@ function mulHigh(a: number, bHigh: number, bLow: number): number {
   return (aHigh * bHigh + ((mid / 65536) >>> 0) + ((mid2 / 65536) >>> 0)) >>> 0
 }
 
+/** Ten rounds of Philox2x32 on the counter (pair, key0); leaves both words in `pairWords`. */
+function philoxPair(pair: number, key0: number, key1: number): void {
+  let c0 = pair
+  let c1 = key0
+  let k = key1
+  for (let round = 0; round < 10; round++) {
+    const high = mulHigh(c0, 0xd256, 0xd193)
+    const low = Math.imul(c0, 0xd256d193)
+    c0 = (high ^ k ^ c1) >>> 0
+    c1 = low >>> 0
+    k = (k + 0x9e3779b9) >>> 0
+  }
+  pairWords[0] = c0
+  pairWords[1] = c1
+}
+
+const pairWords = new Uint32Array(2)
+
+/**
+ * Noise bits of one token, `flash` scheme, without allocating.
+ *
+ * @param tokenId - Global token id.
+ * @param key0 - First word of the row key.
+ * @param key1 - Second word of the row key.
+ * @returns u32.
+ */
+export function flashBitsOf(tokenId: number, key0: number, key1: number): number {
+  philoxPair(((tokenId >>> 4) << 3) | (tokenId & 7), key0, key1)
+  return pairWords[(tokenId >>> 3) & 1] as number
+}
+
 /**
  * Fills the noise bits of the 16 tokens `[firstTokenId, firstTokenId + 16)`, `flash` scheme: eight Philox2x32-10 calls.
  *
@@ -28,18 +59,9 @@ export function fillFlashBits(
 ): void {
   const firstPair = firstTokenId >>> 1
   for (let lane = 0; lane < 8; lane++) {
-    let c0 = firstPair + lane
-    let c1 = key0
-    let k = key1
-    for (let round = 0; round < 10; round++) {
-      const high = mulHigh(c0, 0xd256, 0xd193)
-      const low = Math.imul(c0, 0xd256d193)
-      c0 = (high ^ k ^ c1) >>> 0
-      c1 = low >>> 0
-      k = (k + 0x9e3779b9) >>> 0
-    }
-    out[lane] = c0
-    out[lane + 8] = c1
+    philoxPair(firstPair + lane, key0, key1)
+    out[lane] = pairWords[0] as number
+    out[lane + 8] = pairWords[1] as number
   }
 }
 
