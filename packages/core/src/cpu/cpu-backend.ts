@@ -25,7 +25,7 @@ export interface CpuBackendOptions {
   threads?: number | undefined
   /** `auto` takes `wasm` where WebAssembly SIMD exists, else `typescript`. @defaultValue 'auto' */
   kernels?: 'auto' | 'wasm' | 'typescript' | undefined
-  /** Vocabulary rows of a tile; affects speed only, never a token. @defaultValue 64 */
+  /** Vocabulary rows of a tile; affects speed only, never a token. @defaultValue 64 to 1024, by head, threads and batch */
   tileVocab?: number | undefined
   /** How long a draw waits for a worker thread before it fails, milliseconds. @defaultValue 30000 */
   workerTimeoutMs?: number | undefined
@@ -98,8 +98,8 @@ export function createCpuBackend(options: CpuBackendOptions = {}): CpuBackend {
       ['serve the page cross-origin isolated (COOP and COEP headers)', 'pass threads: 1'],
     )
   }
-  const tileVocab = options.tileVocab ?? 64
-  checkInteger(action, 'tileVocab', tileVocab, 1, 2 ** 24)
+  const tileVocab = options.tileVocab ?? null
+  checkInteger(action, 'tileVocab', options.tileVocab, 1, 2 ** 24)
   const workerTimeoutMs = options.workerTimeoutMs ?? 30_000
   checkInteger(action, 'workerTimeoutMs', workerTimeoutMs, 1, 2 ** 31 - 1)
   const maxMemoryBytes = options.maxMemoryBytes ?? 3.5 * 2 ** 30

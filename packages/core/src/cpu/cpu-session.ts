@@ -29,10 +29,15 @@ interface OpenRow {
 export class CpuSession implements BackendSession {
   #engines: Engine[]
   readonly #hiddenSize: number
-  readonly #tileVocab: number
+  readonly #tileVocab: number | null
   readonly #noiseScheme: NoiseScheme
 
-  constructor(engines: Engine[], hiddenSize: number, tileVocab: number, noiseScheme: NoiseScheme) {
+  constructor(
+    engines: Engine[],
+    hiddenSize: number,
+    tileVocab: number | null,
+    noiseScheme: NoiseScheme,
+  ) {
     this.#engines = engines
     this.#hiddenSize = hiddenSize
     this.#tileVocab = tileVocab
@@ -82,9 +87,17 @@ export class CpuSession implements BackendSession {
   #runPass(tasks: readonly RowTask[], hiddenStates: Float32Array): PassAnswer[] {
     const answers = emptyAnswers(tasks)
     const statuses: RowStatuses = new Map()
-    const shape = { tileVocab: this.#tileVocab, noiseScheme: this.#noiseScheme }
+    const tileVocab = this.#tileVocab
+    const noiseScheme = this.#noiseScheme
     for (const engine of this.#engines) {
-      engine.run(tasks, hiddenStates, this.#hiddenSize, shape, answers, statuses)
+      engine.run(
+        tasks,
+        hiddenStates,
+        this.#hiddenSize,
+        { tileVocab: tileVocab ?? engine.defaultTileVocab(tasks.length), noiseScheme },
+        answers,
+        statuses,
+      )
     }
     if (statuses.size > 0) throw invalidLogitsError(statuses)
     return answers

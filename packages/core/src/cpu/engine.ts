@@ -101,6 +101,17 @@ export class Engine {
     return new Engine(arena, shards, scan, pool, numThreads)
   }
 
+  /**
+   * Vocabulary rows of a tile where the caller names no number.
+   *
+   * @param batchSize - Rows of the pass.
+   * @returns Rows of the vocabulary.
+   */
+  defaultTileVocab(batchSize: number): number {
+    const numRows = this.#shards.reduce((sum, shard) => sum + shard.numRows, 0)
+    return chooseTileVocab(numRows, this.#numThreads, batchSize)
+  }
+
   /** Bytes of memory beside the weights. */
   get workspaceBytes(): number {
     return this.#arena.workspaceBytes
@@ -141,6 +152,20 @@ export class Engine {
   async dispose(): Promise<void> {
     await this.#pool?.dispose()
   }
+}
+
+/**
+ * Chooses the tile: large, so that reading memory is seldom interrupted by the work on finished logits; small enough
+ * that sixteen tiles a thread even out, and that a batch's logits of a tile stay in a second-level cache.
+ *
+ * @param numRows - Rows of the vocabulary.
+ * @param numThreads - Threads that share them.
+ * @param batchSize - Rows of the pass.
+ * @returns A multiple of 16 from 64 to 1024; for example 1024 for 49,152 rows, two threads and a batch of one.
+ */
+export function chooseTileVocab(numRows: number, numThreads: number, batchSize: number): number {
+  const tile = Math.min(1024, numRows / (numThreads * 16), 8192 / batchSize)
+  return Math.max(64, Math.floor(tile / 16) * 16)
 }
 
 function loadShards(
