@@ -148,24 +148,3 @@ export function fillNoise(out: usize, firstBits: u32, count: u32, scheme: u32): 
     bits = i32x4.add(bits, i32x4.splat(4))
   }
 }
-
-/** Sums f32 words as fast as this machine reads them: the read ceiling of a WebAssembly kernel. */
-export function sumBytes(address: usize, bytes: usize): f32 {
-  let a = f32x4.splat(0)
-  let b = a
-  let c = a
-  let d = a
-  for (const end = address + bytes; address < end; address += 128) {
-    a = f32x4.add(a, f32x4.add(v128.load(address), v128.load(address, 64)))
-    b = f32x4.add(b, f32x4.add(v128.load(address, 16), v128.load(address, 80)))
-    c = f32x4.add(c, f32x4.add(v128.load(address, 32), v128.load(address, 96)))
-    d = f32x4.add(d, f32x4.add(v128.load(address, 48), v128.load(address, 112)))
-  }
-  const sum = f32x4.add(f32x4.add(a, b), f32x4.add(c, d))
-  return (
-    f32x4.extract_lane(sum, 0) +
-    f32x4.extract_lane(sum, 1) +
-    f32x4.extract_lane(sum, 2) +
-    f32x4.extract_lane(sum, 3)
-  )
-}

@@ -11,8 +11,6 @@ export interface KernelExports {
   scan(job: number, thread: number): void
   /** Fills f32 noise of the bits `[firstBits, firstBits + count)`, count a multiple of 4; scheme 0 flash, 1 vllm. */
   fillNoise(out: number, firstBits: number, count: number, scheme: number): void
-  /** Sums f32 words, for measuring the read rate: bytes a multiple of 128. */
-  sumBytes(address: number, bytes: number): number
 }
 
 // A module with one function that uses a SIMD instruction: i8x16.splat, drop.
@@ -47,8 +45,8 @@ export async function instantiateKernels(
   )
   const module = await modules[kind]
   const { exports } = await WebAssembly.instantiate(module, { env: { memory } })
-  const { scan, fillNoise, sumBytes } = exports as unknown as KernelExports
-  return { scan, fillNoise, sumBytes, module }
+  const { scan, fillNoise } = exports as unknown as KernelExports
+  return { scan, fillNoise, module }
 }
 
 function decodeBase64(text: string): Uint8Array<ArrayBuffer> {
