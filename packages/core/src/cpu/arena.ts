@@ -19,6 +19,8 @@ export class Arena {
   readonly weightBytes: number
   /** Where the workspace starts, a multiple of 64. */
   readonly workspaceOffset: number
+  /** Whether an engine works on the memory: workspace and control words serve one at a time. */
+  isInUse = false
   readonly #memory: WebAssembly.Memory | null
   #buffer: ArrayBuffer | null = null
 

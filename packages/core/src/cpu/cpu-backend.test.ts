@@ -153,3 +153,23 @@ describe('createCpuBackend()', () => {
     expect(() => arena.ensureWorkspace(2 ** 33)).toThrow(/Cannot allocate 8589934592 bytes/)
   })
 })
+
+describe('CpuBackend.allocate()', () => {
+  const data = test.lmHead.data as Float32Array
+
+  it('lends its buffer to one sampler at a time, and again after that one is disposed', async () => {
+    const backend = createCpuBackend({ threads: 2, workerTimeoutMs: 2000 })
+    const buffer = backend.allocate(data.byteLength)
+    buffer.bytes.set(new Uint8Array(data.buffer, data.byteOffset, data.byteLength))
+    const lmHead = { ...test.lmHead, data: buffer }
+    const first = await createSampler({ lmHead, backend })
+    const { tokenIds } = await first.sample({ hiddenStates: test.hiddenStates, params })
+    await expect(createSampler({ lmHead, backend })).rejects.toThrow(
+      'Cannot load the LM head as its buffer belongs to another sampler: dispose that one first',
+    )
+    await first.dispose()
+    await using second = await createSampler({ lmHead, backend })
+    const again = await second.sample({ hiddenStates: test.hiddenStates, params })
+    expect(again.tokenIds).toEqual(tokenIds)
+  })
+})

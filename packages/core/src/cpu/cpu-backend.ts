@@ -39,7 +39,7 @@ export interface CpuBackend extends Backend {
   readonly kernels: 'wasm' | 'typescript'
   /**
    * Allocates memory that a head can live in without another copy: write the weights into `bytes`, then pass the
-   * buffer as `data`. Dense heads need a `hiddenSize` that is a multiple of 4.
+   * buffer as `data`. A buffer serves one sampler at a time. Dense heads need a `hiddenSize` that is a multiple of 4.
    *
    * @param byteLength - Size of the head's data, at most `maxMemoryBytes`.
    * @returns The buffer.

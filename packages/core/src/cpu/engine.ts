@@ -90,15 +90,21 @@ export class Engine {
   static async create(parts: readonly ShardPart[], options: EngineOptions): Promise<Engine> {
     const { kernels, numThreads, workerTimeoutMs } = options
     const { arena, shards } = loadShards(parts, numThreads > 1)
-    if (kernels === 'typescript') {
-      return new Engine(arena, shards, createTypeScriptKernels(arena), null, 1)
+    arena.isInUse = true
+    try {
+      if (kernels === 'typescript') {
+        return new Engine(arena, shards, createTypeScriptKernels(arena), null, 1)
+      }
+      const { scan, module } = await instantiateKernels(arena.memory, numThreads > 1)
+      const pool =
+        numThreads > 1
+          ? await WorkerPool.start(module, arena.memory, numThreads - 1, workerTimeoutMs)
+          : null
+      return new Engine(arena, shards, scan, pool, numThreads)
+    } catch (error) {
+      arena.isInUse = false
+      throw error
     }
-    const { scan, module } = await instantiateKernels(arena.memory, numThreads > 1)
-    const pool =
-      numThreads > 1
-        ? await WorkerPool.start(module, arena.memory, numThreads - 1, workerTimeoutMs)
-        : null
-    return new Engine(arena, shards, scan, pool, numThreads)
   }
 
   /**
@@ -151,6 +157,7 @@ export class Engine {
   /** Stops the threads and drops the memory. */
   async dispose(): Promise<void> {
     await this.#pool?.dispose()
+    this.#arena.isInUse = false
   }
 }
 
@@ -175,6 +182,11 @@ function loadShards(
   const first = (parts[0] as ShardPart).shard
   if (isBackendBuffer(first.data)) {
     const { arena } = first.data as CpuBuffer
+    if (arena.isInUse) {
+      throw new TypeError(
+        'Cannot load the LM head as its buffer belongs to another sampler: dispose that one first',
+      )
+    }
     return { arena, shards: [describeShard(parts[0] as ShardPart, layout.WEIGHTS_OFFSET)] }
   }
   const sizes = parts.map(

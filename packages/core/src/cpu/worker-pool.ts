@@ -90,6 +90,8 @@ export class WorkerPool {
     numWorkers: number,
     timeoutMs: number,
   ): Promise<WorkerPool> {
+    // A memory that served a pool before still holds that pool's signal to end.
+    Atomics.store(new Int32Array(memory.buffer, 0, 64), CONTROL_SHUTDOWN >> 2, 0)
     const nodeThreads = nodeBuiltin<NodeWorkerThreads>('node:worker_threads')
     const workers: PoolWorker[] = []
     for (let i = 0; i < numWorkers; i++) {
