@@ -34,6 +34,18 @@ export interface BackendCapabilities {
   sharded: boolean
   /** Noise schemes served. */
   noiseSchemes: readonly NoiseScheme[]
+  /**
+   * Type in which hidden states are multiplied. `head`: f16 and bf16 heads round them to their own `dtype`, to the
+   * nearest value, on ties to even; other heads keep f32. Hidden states that are already of that type lose nothing.
+   * @defaultValue 'f32'
+   */
+  hiddenStatesDtype?: 'f32' | 'head'
+  /**
+   * Bound of what accumulation adds to the error of a logit, for each element of the sum: a logit `w · h` lies within
+   * `hiddenSize * accumulationError * sum |w h|` of its exact value. `2^-24` is fp32 that rounds to nearest; matrix
+   * units that truncate need more. @defaultValue 2^-24
+   */
+  accumulationError?: number
 }
 
 /** A batch as core hands it to a backend: checked, with every default filled in. */

@@ -1,6 +1,7 @@
 import { describe, expect, it } from 'vitest'
 import {
   BackendUnavailableError,
+  CudaError,
   DisposedError,
   describeValue,
   FlashSamplingError,
@@ -8,6 +9,7 @@ import {
   invalidType,
   OutOfMemoryError,
   RowError,
+  UnsupportedDeviceError,
   UnsupportedFeatureError,
   WorkerFailedError,
 } from './errors.ts'
@@ -18,6 +20,8 @@ describe('FlashSamplingError', () => {
       [new BackendUnavailableError('no', []), 'BackendUnavailableError', 'BACKEND_UNAVAILABLE'],
       [new UnsupportedFeatureError('topK', 'no'), 'UnsupportedFeatureError', 'UNSUPPORTED_FEATURE'],
       [new RowError('INVALID_LOGITS', 'no', [3, 5]), 'RowError', 'INVALID_LOGITS'],
+      [new UnsupportedDeviceError('a', 'b', 'c'), 'UnsupportedDeviceError', 'UNSUPPORTED_DEVICE'],
+      [new CudaError('no', 'why'), 'CudaError', 'CUDA_ERROR'],
       [new OutOfMemoryError('no', 12), 'OutOfMemoryError', 'OUT_OF_MEMORY'],
       [new WorkerFailedError('no'), 'WorkerFailedError', 'WORKER_FAILED'],
       [new DisposedError('sampler'), 'DisposedError', 'DISPOSED'],
@@ -57,6 +61,32 @@ describe('FlashSamplingError', () => {
     )
     expect(error.attempts).toEqual([{ backend: 'cuda', reason: 'no driver' }])
     expect(error.hints).toEqual(['install a driver'])
+  })
+
+  it('says what a device needs and what it has', () => {
+    const error = new UnsupportedDeviceError('open a GPU', 'a sixth wheel', 'four')
+    expect(error.message).toBe(
+      'Cannot open a GPU as the device must have a sixth wheel: current device has four',
+    )
+    expect([error.required, error.found]).toEqual(['a sixth wheel', 'four'])
+  })
+
+  it('carries name and code of a CUDA error, where they are known', () => {
+    const cause = new Error('below')
+    const error = new CudaError('upload the weights', 'cudaErrorIllegalAddress (700) in f()', {
+      cudaName: 'cudaErrorIllegalAddress',
+      cudaCode: 700,
+      cause,
+    })
+    expect(error.message).toBe('Cannot upload the weights: cudaErrorIllegalAddress (700) in f()')
+    expect([error.cudaName, error.cudaCode, error.operation, error.cause]).toEqual([
+      'cudaErrorIllegalAddress',
+      700,
+      'upload the weights',
+      cause,
+    ])
+    const unknown = new CudaError('draw', 'it failed')
+    expect([unknown.cudaName, unknown.cudaCode]).toEqual(['', -1])
   })
 
   it('names the first bad row and all of them', () => {

@@ -16,6 +16,7 @@ export type FlashSamplingErrorCode =
   | 'INVALID_LOGITS'
   | 'ALL_TOKENS_MASKED'
   | 'OUT_OF_MEMORY'
+  | 'CUDA_ERROR'
   | 'WORKER_FAILED'
   | 'DISPOSED'
   | (string & {})
@@ -99,6 +100,56 @@ export class UnsupportedFeatureError extends FlashSamplingError {
   constructor(feature: string, message: string) {
     super('UNSUPPORTED_FEATURE', message)
     this.feature = feature
+  }
+}
+
+/** Thrown when a device is present but lacks something that the backend or the request needs. */
+export class UnsupportedDeviceError extends FlashSamplingError {
+  /** What is needed, for example `compute capability 8.0 or later`. */
+  readonly required: string
+  /** What the device has, for example `compute capability 7.5 (Tesla T4)`. */
+  readonly found: string
+
+  /**
+   * @param action - What cannot be done, for example `create the CUDA backend`.
+   * @param required - What is needed.
+   * @param found - What the device has.
+   * @param options - `cause`: the underlying error.
+   */
+  constructor(action: string, required: string, found: string, options?: { cause?: unknown }) {
+    super(
+      'UNSUPPORTED_DEVICE',
+      `Cannot ${action} as the device must have ${required}: current device has ${found}`,
+      options,
+    )
+    this.required = required
+    this.found = found
+  }
+}
+
+/** Thrown when the CUDA runtime or driver reports an error while it works. */
+export class CudaError extends FlashSamplingError {
+  /** Name of the error as CUDA spells it, for example `cudaErrorIllegalAddress`; empty when unknown. */
+  readonly cudaName: string
+  /** Number of the error; -1 when unknown. */
+  readonly cudaCode: number
+  /** What was being done, for example `upload the weights`. */
+  readonly operation: string
+
+  /**
+   * @param operation - What was being done, for example `upload the weights`.
+   * @param reason - CUDA's own text, with the failing expression.
+   * @param details - `cudaName` and `cudaCode`, where known; `cause`: the underlying error.
+   */
+  constructor(
+    operation: string,
+    reason: string,
+    details: { cudaName?: string; cudaCode?: number; cause?: unknown } = {},
+  ) {
+    super('CUDA_ERROR', `Cannot ${operation}: ${reason}`, { cause: details.cause })
+    this.operation = operation
+    this.cudaName = details.cudaName ?? ''
+    this.cudaCode = details.cudaCode ?? -1
   }
 }
 
@@ -190,7 +241,6 @@ export function describeValue(value: unknown): string {
  * @param expected - The rule, for example `>= 0`.
  * @param received - The value at hand.
  * @returns The error, to be thrown by the caller.
- * @internal
  */
 export function invalidArgument(
   action: string,
@@ -211,7 +261,6 @@ export function invalidArgument(
  * @param expected - The type, for example `a bigint`.
  * @param received - The value at hand.
  * @returns The error, to be thrown by the caller.
- * @internal
  */
 export function invalidType(
   action: string,

@@ -64,11 +64,15 @@ export { type CpuBackend, type CpuBackendOptions, createCpuBackend } from './cpu
 export {
   type BackendAttempt,
   BackendUnavailableError,
+  CudaError,
   DisposedError,
   FlashSamplingError,
   type FlashSamplingErrorCode,
+  invalidArgument,
+  invalidType,
   OutOfMemoryError,
   RowError,
+  UnsupportedDeviceError,
   UnsupportedFeatureError,
   WorkerFailedError,
 } from './errors.ts'

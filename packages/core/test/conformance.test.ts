@@ -1,6 +1,6 @@
 import { describe, expect, it } from 'vitest'
-import { numberToBf16 } from '../src/conformance/storage.ts'
-import { bf16ToNumber, type RowParams, runConformance } from '../src/index.ts'
+import { numberToBf16, numberToF16, roundToDType } from '../src/conformance/storage.ts'
+import { bf16ToNumber, f16ToNumber, type RowParams, runConformance } from '../src/index.ts'
 import { createOracleBackend, type Mutation } from './oracle-backend.ts'
 
 describe('runConformance()', () => {
@@ -38,6 +38,27 @@ describe('runConformance()', () => {
     }
   })
 
+  it('maps its heads to 16-bit storage where a backend has no other', async () => {
+    const report = await runConformance(createOracleBackend(SIXTEEN_BITS), { expect })
+    expect(report.failed).toBe(0)
+    const skipped = report.cases.filter((result) => result.status === 'skipped')
+    expect(skipped.length).toBeGreaterThan(0)
+    for (const { reason } of skipped) {
+      expect(reason).toBe('the backend stores heads as bf16, f16')
+    }
+  })
+
+  it('compares what it can with a backend that stores heads as f16 alone', async () => {
+    const backend = createOracleBackend({
+      capabilities: { ...SIXTEEN_BITS.capabilities, dtypes: ['f16'] },
+    })
+    const report = await runConformance(backend, { expect, quick: true })
+    expect(report.failed).toBe(0)
+    const golden = report.cases.find((result) => result.name.startsWith('golden'))
+    expect(golden?.reason).toBe('the backend stores heads as f16: exact logits need f32 or bf16')
+    expect(report.passed).toBeGreaterThan(40)
+  })
+
   it('fails through expect, and names every failed case', async () => {
     const backend = createOracleBackend({ result: shiftLogprobs })
     const failure = await runConformance(backend, { expect, filter: 'golden' }).catch(
@@ -64,6 +85,15 @@ describe('runConformance()', () => {
 
 function shiftLogprobs(result: Parameters<NonNullable<Mutation['result']>>[0]) {
   return { ...result, logprobs: result.logprobs.map((logprob) => logprob - 1e-3) }
+}
+
+/** A backend that multiplies 16-bit values, as matrix units do. */
+const SIXTEEN_BITS: Mutation = {
+  capabilities: {
+    dtypes: ['bf16', 'f16'],
+    hiddenStatesDtype: 'head',
+    accumulationError: 2 ** -23,
+  },
 }
 
 let sharedTokens = new Int32Array(0)
@@ -203,6 +233,24 @@ const MUTANTS: Record<string, Mutation & { caughtBy: string }> = {
     },
     caughtBy: 'life cycle: leaves its inputs alone and its results to the caller',
   },
+  'truncates hidden states': {
+    ...SIXTEEN_BITS,
+    round: (values, dtype) =>
+      values.map((value) =>
+        dtype === 'bf16' ? bf16ToNumber(numberToBf16(value)) : f16ToNumber(numberToF16(value)),
+      ),
+    caughtBy: 'storage: equals the oracle with a f16 head of real values',
+  },
+  'rounds hidden states of f16 heads to bf16': {
+    ...SIXTEEN_BITS,
+    round: (values) => roundToDType(values, 'bf16'),
+    caughtBy: 'storage: equals the oracle with a f16 head of real values',
+  },
+  'keeps hidden states of f32 before a bf16 head': {
+    ...SIXTEEN_BITS,
+    round: (values) => values,
+    caughtBy: 'oracle: equals the oracle at every temperature',
+  },
   'reads the weights after the sampler was created': {
     keepsWeights: true,
     caughtBy: 'life cycle: does not need the weights once the sampler exists',
@@ -220,7 +268,10 @@ describe('conformance cases', () => {
       expect(report.cases.map((result) => [result.name, result.status])).toEqual([
         [caughtBy, 'failed'],
       ])
-      const sound = await runConformance(createOracleBackend(), { filter: caughtBy, quick: true })
+      const sound = await runConformance(
+        createOracleBackend({ capabilities: mutation.capabilities ?? {} }),
+        { filter: caughtBy, quick: true },
+      )
       expect(sound.passed).toBe(1)
     },
   )

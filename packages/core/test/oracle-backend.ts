@@ -2,6 +2,7 @@
  * A backend that stores all logits and asks the float64 oracle: the simplest thing that conforms, and what the mutants
  * of the kit's own tests are made from.
  */
+import { roundToDType } from '../src/conformance/storage.ts'
 import {
   type Backend,
   type BackendCapabilities,
@@ -25,6 +26,8 @@ export interface Mutation {
   params?: (row: RowParams, index: number, batchSize: number) => RowParams
   /** Changes one row's logits before the draw. */
   logits?: (logits: Float64Array, index: number, batchSize: number) => Float64Array
+  /** Rounds the hidden states of a backend that multiplies 16-bit values; default: to nearest, on ties to even. */
+  round?: (values: Float32Array, dtype: 'f16' | 'bf16') => Float32Array
   /** Changes the result of a call. */
   result?: (result: SampleResult, batch: RowBatch) => SampleResult
   /** Changes the shards of a new session. */
@@ -64,11 +67,16 @@ export function createOracleBackend(mutation: Mutation = {}): Backend {
           weight: readWeightRows(shard, 0, shard.vocabSize),
         }))
       const pieces = readPieces()
+      const dtype = shards[0]?.dtype
+      const isRounded =
+        mutation.capabilities?.hiddenStatesDtype === 'head' && (dtype === 'f16' || dtype === 'bf16')
+      const round = mutation.round ?? roundToDType
       return {
         async sample(batch) {
+          const hiddenStates = isRounded ? round(batch.hiddenStates, dtype) : batch.hiddenStates
           const logits = Array.from({ length: batch.batchSize }, (_, row) => {
             const all = new Float64Array(vocabSize).fill(-Infinity)
-            const hidden = batch.hiddenStates.subarray(row * hiddenSize, (row + 1) * hiddenSize)
+            const hidden = hiddenStates.subarray(row * hiddenSize, (row + 1) * hiddenSize)
             for (const piece of mutation.keepsWeights ? readPieces() : pieces) {
               for (let i = 0; i < piece.vocabSize; i++) {
                 all[piece.vocabStart + i] = dot(hidden, piece.weight, i * hiddenSize)

@@ -3,13 +3,30 @@
  *
  * @module
  */
-import type { Backend, BackendFeature } from '../backend.ts'
+import type { Backend, BackendCapabilities, BackendFeature } from '../backend.ts'
 import type { NoiseScheme } from '../noise.ts'
 import { createSampler } from '../sampler.ts'
-import type { LmHead, SampleResult, Sampler, SamplingParams } from '../types.ts'
-import type { TestCase } from './heads.ts'
+import type {
+  DType,
+  LmHead,
+  QuantizedFormat,
+  SampleResult,
+  Sampler,
+  SamplingParams,
+} from '../types.ts'
+import { caseFromLogits, type MakeCaseOptions, makeCase, type TestCase } from './heads.ts'
 import { Recorder, SkipCase } from './recorder.ts'
 import { referenceRow } from './reference.ts'
+
+/**
+ * Storage in which a head can carry any fp32 logit exactly.
+ *
+ * @param capabilities - What the backend can do.
+ * @returns `f32` where it is served, else `bf16`; `null` where neither is.
+ */
+export function exactDType(capabilities: BackendCapabilities): 'f32' | 'bf16' | null {
+  return (['f32', 'bf16'] as const).find((dtype) => capabilities.dtypes.includes(dtype)) ?? null
+}
 
 /** One fact about a backend, with the code that checks it. */
 export interface ConformanceCase {
@@ -40,6 +57,54 @@ export class CaseContext {
   constructor(backend: Backend, quick: boolean) {
     this.backend = backend
     this.quick = quick
+  }
+
+  /**
+   * Storage of heads whose logits must be exact; skips the case where the backend has none.
+   *
+   * @returns `f32` where it is served, else `bf16`.
+   */
+  get exactDType(): 'f32' | 'bf16' {
+    const { capabilities } = this.backend
+    const dtype = exactDType(capabilities)
+    if (dtype === null) {
+      throw new SkipCase(
+        `the backend stores heads as ${capabilities.dtypes.join(', ')}: exact logits need f32 or bf16`,
+      )
+    }
+    return dtype
+  }
+
+  /**
+   * Makes a case for this backend: a head in a storage that it serves, and logits of the hidden states as it rounds
+   * them.
+   *
+   * @param options - As for `makeCase()`.
+   * @returns The inputs.
+   */
+  makeCase(options: MakeCaseOptions): TestCase {
+    const { dtypes, hiddenStatesDtype, accumulationError } = this.backend.capabilities
+    const preferred: (DType | QuantizedFormat)[] = ['f32', 'bf16', 'f16']
+    const dtype =
+      options.dtype ?? preferred.find((served) => dtypes.includes(served)) ?? dtypes[0] ?? 'f32'
+    const isRounded = hiddenStatesDtype === 'head' && (dtype === 'f16' || dtype === 'bf16')
+    return makeCase({
+      ...options,
+      dtype,
+      hiddenStatesDtype: isRounded ? dtype : 'f32',
+      accumulationError,
+    })
+  }
+
+  /**
+   * Makes a case from explicit logits in a storage that the backend serves.
+   *
+   * @param logits - `[vocabSize]`, values that fp32 holds exactly.
+   * @param batchSize - Rows, all alike.
+   * @returns The inputs.
+   */
+  caseFromLogits(logits: ArrayLike<number>, batchSize = 1): TestCase {
+    return caseFromLogits(logits, batchSize, 8, this.exactDType)
   }
 
   /**

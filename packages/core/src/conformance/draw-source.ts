@@ -8,6 +8,7 @@ import type { NoiseScheme } from '../noise.ts'
 import { sampleFromLogits } from '../oracle.ts'
 import { createSampler } from '../sampler.ts'
 import type { Sampler, SamplingParams } from '../types.ts'
+import { exactDType } from './context.ts'
 import { caseFromLogits } from './heads.ts'
 
 /** A sampler under statistical test. */
@@ -43,6 +44,7 @@ export interface DrawSource {
  */
 export function createBackendSource(backend: Backend): DrawSource {
   const { features, noiseSchemes, maxBatchSize } = backend.capabilities
+  const dtype = exactDType(backend.capabilities) ?? 'f32'
   let held: { logits: Float32Array; noiseScheme: NoiseScheme; sampler: Sampler } | null = null
   return {
     name: backend.name,
@@ -52,7 +54,7 @@ export function createBackendSource(backend: Backend): DrawSource {
       if (held?.logits !== logits || held.noiseScheme !== noiseScheme) {
         await held?.sampler.dispose()
         held = null
-        const { lmHead } = caseFromLogits(logits, 1, 4)
+        const { lmHead } = caseFromLogits(logits, 1, 4, dtype)
         held = {
           logits,
           noiseScheme,
@@ -63,7 +65,7 @@ export function createBackendSource(backend: Backend): DrawSource {
       const parts: Int32Array[] = []
       for (let start = 0; start < rows.length; start += maxBatchSize) {
         const batch = rows.slice(start, Math.min(rows.length, start + maxBatchSize))
-        const { hiddenStates } = caseFromLogits([0], batch.length, 4)
+        const { hiddenStates } = caseFromLogits([0], batch.length, 4, dtype)
         const result = await held.sampler.sample({ hiddenStates, params: batch })
         parts.push(result.tokenIds)
       }

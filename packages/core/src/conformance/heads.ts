@@ -6,7 +6,14 @@
 import { readWeightRows, rowByteLength, STORAGE_FORMATS } from '../lm-head.ts'
 import type { DType, LmHeadShard, QuantizedFormat } from '../types.ts'
 import { createGenerator } from './generator.ts'
-import { integerWeights, realWeights } from './storage.ts'
+import {
+  integerWeights,
+  nearestF16,
+  numberToBf16,
+  realWeights,
+  roundToDType,
+  splitToBf16,
+} from './storage.ts'
 
 /** What {@link makeCase} makes. */
 export interface MakeCaseOptions {
@@ -27,6 +34,10 @@ export interface MakeCaseOptions {
   dtype?: DType | QuantizedFormat | undefined
   /** Standard deviation of the logits of `real` values, nats. @defaultValue 3 */
   spread?: number | undefined
+  /** What the logits take the hidden states for: rounded to this type. They themselves stay f32. @defaultValue 'f32' */
+  hiddenStatesDtype?: DType | undefined
+  /** Error of accumulation for each element, as in `BackendCapabilities`. @defaultValue 2^-24 */
+  accumulationError?: number | undefined
 }
 
 /** Inputs of one call with the logits they stand for. */
@@ -43,7 +54,7 @@ export interface TestCase {
   batchSize: number
   /** `[batchSize][vocabSize]`, the products in float64. */
   logits: Float64Array[]
-  /** `[batchSize]`, bound of the distance of an fp32 product from `logits`, any order of summation; 0 when exact. */
+  /** `[batchSize]`, bound of the distance of a backend's product from `logits`, any order of summation; 0 when exact. */
   dotErrors: number[]
 }
 
@@ -54,8 +65,8 @@ export const UNIT_ROUNDOFF: number = 2 ** -24
  * Makes a head, hidden states and their float64 logits from a seed.
  *
  * @param options - Seed, shape, values and storage.
- * @returns The inputs; `dotErrors` holds `hiddenSize * 2^-24 * max sum |h w|` (four times that for quantised storage,
- *   where a kernel may sum scales and offsets apart).
+ * @returns The inputs; `dotErrors` holds `hiddenSize * accumulationError * max sum |h w|` (four times that for quantised
+ *   storage, where a kernel may sum scales and offsets apart).
  * @see Higham, "Accuracy and Stability of Numerical Algorithms", section 3.1, for the bound of a dot product
  */
 export function makeCase(options: MakeCaseOptions): TestCase {
@@ -72,8 +83,13 @@ export function makeCase(options: MakeCaseOptions): TestCase {
     values === 'integers' ? states.integer(-3, 3) : states.normal(),
   )
   const lmHead = { dtype, vocabSize, hiddenSize, data } as const
+  const { hiddenStatesDtype = 'f32', accumulationError = UNIT_ROUNDOFF } = options
   return {
-    ...multiply(lmHead, hiddenStates, values === 'integers'),
+    ...multiply(
+      lmHead,
+      roundToDType(hiddenStates, hiddenStatesDtype),
+      values === 'integers' ? 0 : accumulationError,
+    ),
     lmHead,
     hiddenStates,
     vocabSize,
@@ -83,22 +99,35 @@ export function makeCase(options: MakeCaseOptions): TestCase {
 }
 
 /**
- * Makes a case from explicit logits, exact in fp32: one hidden column of ones carries them, the others are zero.
+ * Makes a case from explicit logits, exact in fp32: hidden columns of ones carry them, the others are zero.
  *
  * @param logits - `[vocabSize]`, values that fp32 holds exactly; NaN and infinities allowed.
  * @param batchSize - Rows, all alike.
- * @param hiddenSize - Width of a hidden state, elements.
- * @returns The inputs, with an f32 head.
+ * @param hiddenSize - Width of a hidden state, elements; at least 3 for `bf16`.
+ * @param dtype - Storage of the head; `bf16` spreads each logit over three columns, the sum of which is exact in any
+ *   order.
+ * @returns The inputs.
  */
-export function caseFromLogits(logits: ArrayLike<number>, batchSize = 1, hiddenSize = 8): TestCase {
+export function caseFromLogits(
+  logits: ArrayLike<number>,
+  batchSize = 1,
+  hiddenSize = 8,
+  dtype: 'f32' | 'bf16' = 'f32',
+): TestCase {
   const vocabSize = logits.length
-  const data = new Float32Array(vocabSize * hiddenSize)
-  for (let tokenId = 0; tokenId < vocabSize; tokenId++)
-    data[tokenId * hiddenSize] = logits[tokenId] as number
+  const length = vocabSize * hiddenSize
+  const data = dtype === 'f32' ? new Float32Array(length) : new Uint16Array(length)
+  for (let tokenId = 0; tokenId < vocabSize; tokenId++) {
+    const logit = logits[tokenId] as number
+    if (dtype === 'f32') data[tokenId * hiddenSize] = logit
+    else data.set(splitToBf16(logit).map(numberToBf16), tokenId * hiddenSize)
+  }
   const hiddenStates = new Float32Array(batchSize * hiddenSize)
-  for (let row = 0; row < batchSize; row++) hiddenStates[row * hiddenSize] = 1
+  for (let row = 0; row < batchSize; row++) {
+    hiddenStates.fill(1, row * hiddenSize, row * hiddenSize + (dtype === 'f32' ? 1 : 3))
+  }
   return {
-    lmHead: { dtype: 'f32', vocabSize, hiddenSize, data },
+    lmHead: { dtype, vocabSize, hiddenSize, data },
     hiddenStates,
     vocabSize,
     hiddenSize,
@@ -138,14 +167,30 @@ export function splitHead(lmHead: LmHeadShard, numShards: number): LmHeadShard[]
   return shards
 }
 
+/**
+ * A copy of a dense head in which one weight is another.
+ *
+ * @param lmHead - One matrix of f32, f16 or bf16 with data in memory.
+ * @param index - Element of `data`.
+ * @param value - A value that the head's storage holds exactly; NaN and infinities allowed.
+ * @returns The changed head.
+ */
+export function replaceWeight(lmHead: LmHeadShard, index: number, value: number): LmHeadShard {
+  const data = (lmHead.data as Float32Array | Uint16Array).slice()
+  if (data instanceof Float32Array) data[index] = value
+  else if (Number.isNaN(value)) data[index] = 0x7fff
+  else data[index] = lmHead.dtype === 'bf16' ? numberToBf16(value) : nearestF16(value)
+  return { ...lmHead, data }
+}
+
 function multiply(
   lmHead: LmHeadShard,
   hiddenStates: Float32Array,
-  isExact: boolean,
+  accumulationError: number,
 ): { logits: Float64Array[]; dotErrors: number[] } {
   const { vocabSize, hiddenSize, dtype } = lmHead
   const weight = readWeightRows(lmHead, 0, vocabSize)
-  const slack = hiddenSize * UNIT_ROUNDOFF * (STORAGE_FORMATS[dtype].blockWeights > 1 ? 4 : 1)
+  const slack = hiddenSize * accumulationError * (STORAGE_FORMATS[dtype].blockWeights > 1 ? 4 : 1)
   const logits: Float64Array[] = []
   const dotErrors: number[] = []
   for (let row = 0; row < hiddenStates.length / hiddenSize; row++) {
@@ -165,7 +210,7 @@ function multiply(
       largest = Math.max(largest, absolute)
     }
     logits.push(rowLogits)
-    dotErrors.push(isExact ? 0 : slack * largest)
+    dotErrors.push(slack * largest)
   }
   return { logits, dotErrors }
 }

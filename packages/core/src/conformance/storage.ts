@@ -3,7 +3,7 @@
  *
  * @module
  */
-import { STORAGE_FORMATS } from '../lm-head.ts'
+import { bf16ToNumber, f16ToNumber, STORAGE_FORMATS } from '../lm-head.ts'
 import type { DType, QuantizedFormat } from '../types.ts'
 import type { Generator } from './generator.ts'
 
@@ -175,4 +175,65 @@ export function numberToF16(value: number): number {
   let exponent = -14
   while (magnitude >= 2 ** (exponent + 1)) exponent++
   return sign | ((exponent + 15) << 10) | Math.floor((magnitude * 2 ** -exponent - 1) * 1024)
+}
+
+/**
+ * Rounds a number to the nearest bfloat16, on ties to even.
+ *
+ * @param value - Not NaN; first rounded to fp32.
+ * @returns u16 bit pattern; that of an infinity beyond the largest finite value.
+ */
+export function nearestBf16(value: number): number {
+  f32Scratch[0] = value
+  const bits = u32Scratch[0] as number
+  return ((bits + 0x7fff + ((bits >>> 16) & 1)) >>> 16) & 0xffff
+}
+
+/**
+ * Rounds a number to the nearest IEEE half-precision value, on ties to even.
+ *
+ * @param value - Not NaN.
+ * @returns u16 bit pattern; that of an infinity from 65520 on.
+ */
+export function nearestF16(value: number): number {
+  const sign = value < 0 ? 0x8000 : 0
+  const magnitude = Math.abs(value)
+  if (magnitude >= 65520) return sign | 0x7c00
+  let exponent = -14
+  while (magnitude >= 2 ** (exponent + 1)) exponent++
+  const steps = magnitude / 2 ** (exponent - 10)
+  const low = Math.floor(steps)
+  const rest = steps - low
+  const rounded = rest > 0.5 || (rest === 0.5 && low % 2 === 1) ? low + 1 : low
+  // From 1024 steps on a number is normal; a carry into the exponent comes out right by itself.
+  return sign | (rounded < 1024 ? rounded : ((exponent + 14) << 10) + rounded)
+}
+
+/**
+ * Rounds values to a storage type, to the nearest, on ties to even.
+ *
+ * @param values - f32, free of NaN.
+ * @param dtype - Type to round to; `f32` keeps the values.
+ * @returns The rounded values as f32.
+ */
+export function roundToDType(values: Float32Array, dtype: DType): Float32Array {
+  if (dtype === 'f32') return values
+  return values.map((value) =>
+    dtype === 'bf16' ? bf16ToNumber(nearestBf16(value)) : f16ToNumber(nearestF16(value)),
+  )
+}
+
+/**
+ * Splits an fp32 value into three bfloat16 values of its sign: 8 of its 24 bits each. Every sum of them is exact in
+ * fp32, in any order.
+ *
+ * @param value - Rounded to fp32 first; of magnitude 0 or above 2^-100. NaN and infinities stay whole.
+ * @returns Three values, largest first.
+ */
+export function splitToBf16(value: number): [number, number, number] {
+  const whole = Math.fround(value)
+  if (!Number.isFinite(whole)) return [whole, 0, 0]
+  const high = bf16ToNumber(numberToBf16(whole))
+  const middle = bf16ToNumber(numberToBf16(whole - high))
+  return [high, middle, whole - high - middle]
 }

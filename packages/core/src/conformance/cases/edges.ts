@@ -1,7 +1,7 @@
 import type { SamplingParams } from '../../types.ts'
 import type { ConformanceCase } from '../context.ts'
 import { createGenerator } from '../generator.ts'
-import { caseFromLogits, makeCase, splitHead } from '../heads.ts'
+import { splitHead } from '../heads.ts'
 import { exactTokens } from '../reference.ts'
 
 function steps(
@@ -22,7 +22,7 @@ export const EDGE_CASES: readonly ConformanceCase[] = [
     async run(context) {
       const batchSize = context.batchSize(24)
       // Few values and many tokens: the maximum occurs many times in every row.
-      const testCase = makeCase({
+      const testCase = context.makeCase({
         seed: 7000n,
         vocabSize: 1201,
         hiddenSize: 3,
@@ -48,7 +48,7 @@ export const EDGE_CASES: readonly ConformanceCase[] = [
       context.needs('topK')
       const batchSize = context.batchSize(32)
       const values = Float64Array.from({ length: 777 }, (_, tokenId) => (tokenId % 3 === 1 ? 2 : 0))
-      const testCase = caseFromLogits(values, batchSize)
+      const testCase = context.caseFromLogits(values, batchSize)
       const sampler = await context.sampler(testCase.lmHead)
       for (const topK of [1, 2, 5, 100, 259, 300]) {
         const params = steps(batchSize, { topK })
@@ -66,7 +66,7 @@ export const EDGE_CASES: readonly ConformanceCase[] = [
     async run(context) {
       context.needs('topP')
       const batchSize = context.batchSize(32)
-      const testCase = caseFromLogits(new Float64Array(5003), batchSize)
+      const testCase = context.caseFromLogits(new Float64Array(5003), batchSize)
       const sampler = await context.sampler(testCase.lmHead)
       // Half a token of mass lies between p and either neighbour.
       for (const topP of [0.5 / 5003, 10.5 / 5003, 0.5]) {
@@ -84,7 +84,7 @@ export const EDGE_CASES: readonly ConformanceCase[] = [
     name: 'edges: draws the only token that a mask leaves',
     async run(context) {
       context.needs('allowedTokens')
-      const testCase = makeCase({ seed: 7100n, vocabSize: 1009, hiddenSize: 16 })
+      const testCase = context.makeCase({ seed: 7100n, vocabSize: 1009, hiddenSize: 16 })
       const sampler = await context.sampler(testCase.lmHead)
       for (const tokenId of [0, 1, 31, 32, 511, 1007, 1008]) {
         for (const temperature of [0, 1]) {
@@ -101,7 +101,7 @@ export const EDGE_CASES: readonly ConformanceCase[] = [
     name: 'edges: draws the only token that a bias of -Infinity leaves',
     async run(context) {
       context.needs('logitBias')
-      const testCase = makeCase({ seed: 7150n, vocabSize: 97, hiddenSize: 16 })
+      const testCase = context.makeCase({ seed: 7150n, vocabSize: 97, hiddenSize: 16 })
       const logitBias = new Map(
         Array.from({ length: 97 }, (_, id) => [id, id === 41 ? -5 : -Infinity]),
       )
@@ -114,7 +114,7 @@ export const EDGE_CASES: readonly ConformanceCase[] = [
     async run(context) {
       const batchSize = context.batchSize(32)
       for (const vocabSize of [2, 64, 5003]) {
-        const testCase = caseFromLogits(new Float64Array(vocabSize), batchSize)
+        const testCase = context.caseFromLogits(new Float64Array(vocabSize), batchSize)
         const params = steps(batchSize)
         await context.compare(testCase, params, { what: `vocabSize ${vocabSize}` })
       }
@@ -123,9 +123,9 @@ export const EDGE_CASES: readonly ConformanceCase[] = [
   {
     name: 'edges: draws from rows of huge spread',
     async run(context) {
-      const testCase = caseFromLogits([-1e30, -3e38, 0, 1e4, 1e4 - 2, -1e4, 3.5, 1e4 - 1])
+      const testCase = context.caseFromLogits([-1e30, -3e38, 0, 1e4, 1e4 - 2, -1e4, 3.5, 1e4 - 1])
       await context.compare(testCase, { seed: 5n }, { what: 'top logits about 1e4' })
-      const far = caseFromLogits([-1e30, 2e30, 1e30, -2e30, 0])
+      const far = context.caseFromLogits([-1e30, 2e30, 1e30, -2e30, 0])
       await context.compare(far, { seed: 5n }, { what: 'top logit 2e30' })
       const result = await context.compare(
         far,
@@ -138,7 +138,7 @@ export const EDGE_CASES: readonly ConformanceCase[] = [
   {
     name: 'edges: takes the highest logit at temperatures near 0',
     async run(context) {
-      const testCase = makeCase({
+      const testCase = context.makeCase({
         seed: 7200n,
         vocabSize: 301,
         hiddenSize: 24,
@@ -159,7 +159,7 @@ export const EDGE_CASES: readonly ConformanceCase[] = [
       for (const vocabSize of context.quick ? [1, 33, 1009] : [1, 2, 7, 17, 33, 129, 1009]) {
         for (const hiddenSize of context.quick ? [1, 5] : [1, 3, 5, 31, 67]) {
           const batchSize = context.batchSize(3)
-          const testCase = makeCase({
+          const testCase = context.makeCase({
             seed: 7300n + BigInt(vocabSize * 100 + hiddenSize),
             vocabSize,
             hiddenSize,
@@ -175,7 +175,7 @@ export const EDGE_CASES: readonly ConformanceCase[] = [
     name: 'edges: draws from a vocabulary of more than 2^16 tokens',
     async run(context) {
       const batchSize = context.batchSize(context.quick ? 1 : 4)
-      const testCase = makeCase({
+      const testCase = context.makeCase({
         seed: 7400n,
         vocabSize: 70_001,
         hiddenSize: 4,
@@ -190,7 +190,7 @@ export const EDGE_CASES: readonly ConformanceCase[] = [
     async run(context) {
       context.needs('topK', 'topP', 'minP')
       const batchSize = context.batchSize(8)
-      const testCase = makeCase({
+      const testCase = context.makeCase({
         seed: 7500n,
         vocabSize: 4099,
         hiddenSize: 8,
@@ -219,7 +219,7 @@ export const EDGE_CASES: readonly ConformanceCase[] = [
       const generator = createGenerator(7600n)
       const logits = Float32Array.from({ length: 3000 }, () => generator.normal())
       logits[1234] = 30
-      const testCase = caseFromLogits(logits, context.batchSize(4))
+      const testCase = context.caseFromLogits(logits, context.batchSize(4))
       const sampler = await context.sampler(testCase.lmHead)
       for (const filters of [{ topP: 0.9 }, { topP: 1 - 1e-9 }, { topK: 50 }, { minP: 1e-4 }]) {
         await context.compare(testCase, steps(testCase.batchSize, filters), {

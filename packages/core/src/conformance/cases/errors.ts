@@ -3,7 +3,7 @@ import { STORAGE_FORMATS } from '../../lm-head.ts'
 import { createSampler } from '../../sampler.ts'
 import type { DType, QuantizedFormat, SamplingParams } from '../../types.ts'
 import type { ConformanceCase } from '../context.ts'
-import { makeCase } from '../heads.ts'
+import { replaceWeight } from '../heads.ts'
 
 const FEATURE_PARAMS: Record<BackendFeature, Omit<SamplingParams, 'seed'>> = {
   topK: { topK: 2 },
@@ -21,7 +21,7 @@ export const ERROR_CASES: readonly ConformanceCase[] = [
     name: 'errors: names the rows whose hidden states are NaN or infinite',
     async run(context) {
       const batchSize = context.batchSize(5)
-      const testCase = makeCase({ seed: 8000n, vocabSize: 50, hiddenSize: 12, batchSize })
+      const testCase = context.makeCase({ seed: 8000n, vocabSize: 50, hiddenSize: 12, batchSize })
       const sampler = await context.sampler(testCase.lmHead)
       const bad = batchSize - 1
       for (const value of [Number.NaN, Infinity]) {
@@ -41,12 +41,12 @@ export const ERROR_CASES: readonly ConformanceCase[] = [
     name: 'errors: names every row when a weight is NaN',
     async run(context) {
       const batchSize = context.batchSize(3)
-      const testCase = makeCase({ seed: 8100n, vocabSize: 203, hiddenSize: 12, batchSize })
+      const testCase = context.makeCase({ seed: 8100n, vocabSize: 203, hiddenSize: 12, batchSize })
       const rows = Array.from({ length: batchSize }, (_, row) => row)
       for (const tokenId of [0, 101, 202]) {
-        const data = (testCase.lmHead.data as Float32Array).slice()
-        data[tokenId * 12 + 5] = Number.NaN
-        const sampler = await context.sampler({ ...testCase.lmHead, data })
+        const sampler = await context.sampler(
+          replaceWeight(testCase.lmHead, tokenId * 12 + 5, Number.NaN),
+        )
         for (const temperature of [0, 1]) {
           const call = sampler.sample({
             hiddenStates: testCase.hiddenStates,
@@ -62,11 +62,9 @@ export const ERROR_CASES: readonly ConformanceCase[] = [
     name: 'errors: names the rows whose logits are +Infinity, and never draws one of -Infinity',
     async run(context) {
       const batchSize = context.batchSize(3)
-      const testCase = makeCase({ seed: 8200n, vocabSize: 203, hiddenSize: 12, batchSize })
-      const data = (testCase.lmHead.data as Float32Array).slice()
-      data[77 * 12] = Infinity
+      const testCase = context.makeCase({ seed: 8200n, vocabSize: 203, hiddenSize: 12, batchSize })
       const hiddenStates = testCase.hiddenStates.slice()
-      const sampler = await context.sampler({ ...testCase.lmHead, data })
+      const sampler = await context.sampler(replaceWeight(testCase.lmHead, 77 * 12, Infinity))
       for (let row = 0; row < batchSize; row++)
         hiddenStates[row * 12] = row === batchSize - 1 ? 1 : -1
       const bad = batchSize - 1
@@ -89,7 +87,7 @@ export const ERROR_CASES: readonly ConformanceCase[] = [
     async run(context) {
       context.needs('allowedTokens')
       const batchSize = context.batchSize(5)
-      const testCase = makeCase({ seed: 8300n, vocabSize: 70, hiddenSize: 12, batchSize })
+      const testCase = context.makeCase({ seed: 8300n, vocabSize: 70, hiddenSize: 12, batchSize })
       const sampler = await context.sampler(testCase.lmHead)
       const rows = batchSize >= 4 ? [1, 3] : [0]
       for (const allowedTokens of [[], new Int32Array(3)]) {
@@ -111,7 +109,7 @@ export const ERROR_CASES: readonly ConformanceCase[] = [
     name: 'errors: names the row when biases of -Infinity forbid every token',
     async run(context) {
       context.needs('logitBias')
-      const testCase = makeCase({ seed: 8400n, vocabSize: 9, hiddenSize: 12 })
+      const testCase = context.makeCase({ seed: 8400n, vocabSize: 9, hiddenSize: 12 })
       const sampler = await context.sampler(testCase.lmHead)
       const logitBias = new Map(Array.from({ length: 9 }, (_, id) => [id, -Infinity]))
       const call = sampler.sample({
@@ -125,7 +123,7 @@ export const ERROR_CASES: readonly ConformanceCase[] = [
     name: 'errors: refuses what the capabilities exclude',
     async run(context) {
       const { capabilities } = context.backend
-      const testCase = makeCase({ seed: 8500n, vocabSize: 40, hiddenSize: 256 })
+      const testCase = context.makeCase({ seed: 8500n, vocabSize: 40, hiddenSize: 256 })
       const features = (Object.keys(FEATURE_PARAMS) as BackendFeature[]).filter(
         (name) => !context.serves(name),
       )
@@ -147,7 +145,7 @@ export const ERROR_CASES: readonly ConformanceCase[] = [
         await context.check.rejects(call, { code: 'UNSUPPORTED_FEATURE' }, 'logprobs')
       }
       for (const dtype of dtypes) {
-        const { lmHead } = makeCase({ seed: 8500n, vocabSize: 3, hiddenSize: 256, dtype })
+        const { lmHead } = context.makeCase({ seed: 8500n, vocabSize: 3, hiddenSize: 256, dtype })
         const call = createSampler({ lmHead, backend: context.backend })
         await context.check.rejects(call, { code: 'UNSUPPORTED_FEATURE', feature: dtype }, dtype)
       }

@@ -1,6 +1,5 @@
 import type { SamplingParams } from '../../types.ts'
 import type { CaseContext, ConformanceCase } from '../context.ts'
-import { caseFromLogits } from '../heads.ts'
 import { exactTokens } from '../reference.ts'
 
 /** Probabilities 1/2, 1/4, ..., 1/64, 1/64 in scattered order, as logits in fp32. */
@@ -12,7 +11,7 @@ async function drawHalves(
   filters: readonly Omit<SamplingParams, 'seed' | 'position'>[],
 ): Promise<void> {
   const batchSize = context.batchSize(32)
-  const testCase = caseFromLogits(HALVES, batchSize)
+  const testCase = context.caseFromLogits(HALVES, batchSize)
   const sampler = await context.sampler(testCase.lmHead)
   for (const filter of filters) {
     for (let start = 0; start < 128; start += batchSize) {

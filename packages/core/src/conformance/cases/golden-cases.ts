@@ -2,7 +2,7 @@ import type { BackendFeature } from '../../backend.ts'
 import type { SamplingParams } from '../../types.ts'
 import type { ConformanceCase } from '../context.ts'
 import { GOLDEN_DRAWS, GOLDEN_HEAD } from '../golden.ts'
-import { caseFromLogits } from '../heads.ts'
+import { numberToBf16 } from '../storage.ts'
 
 /** Features that a row's parameters use. */
 function featuresOf(params: Omit<SamplingParams, 'seed'>): BackendFeature[] {
@@ -24,7 +24,7 @@ export const GOLDEN_CASES: readonly ConformanceCase[] = [
       for (const [index, golden] of GOLDEN_DRAWS.entries()) {
         if (!featuresOf(golden.params).every((feature) => context.serves(feature))) continue
         const what = `golden draw ${index}`
-        const testCase = caseFromLogits(golden.sixtyFourths.map((value) => value / 64))
+        const testCase = context.caseFromLogits(golden.sixtyFourths.map((value) => value / 64))
         const params = { ...golden.params, seed: golden.seed, position: golden.position }
         const result = await context.compare(testCase, params, { what })
         context.check.equal(result.tokenIds[0], golden.tokenId, what)
@@ -38,11 +38,13 @@ export const GOLDEN_CASES: readonly ConformanceCase[] = [
       const { weight, hiddenStates, temperature, seeds, positions, tokenIds, logprobs } =
         GOLDEN_HEAD
       const hiddenSize = (hiddenStates[0] as readonly number[]).length
+      const dtype = context.exactDType
+      const values = weight.flat()
       const sampler = await context.sampler({
-        dtype: 'f32',
+        dtype,
         vocabSize: weight.length,
         hiddenSize,
-        data: Float32Array.from(weight.flat()),
+        data: dtype === 'f32' ? Float32Array.from(values) : Uint16Array.from(values, numberToBf16),
       })
       const result = await sampler.sample({
         hiddenStates: Float32Array.from(hiddenStates.flat()),

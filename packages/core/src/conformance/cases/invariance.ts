@@ -1,7 +1,7 @@
 import type { SampleResult, Sampler, SamplingParams } from '../../types.ts'
 import type { CaseContext, ConformanceCase } from '../context.ts'
 import { createGenerator } from '../generator.ts'
-import { makeCase, splitHead, type TestCase } from '../heads.ts'
+import { splitHead, type TestCase } from '../heads.ts'
 
 const MAX_BATCH = 64
 
@@ -81,15 +81,15 @@ const KINDS = [
 ] as const
 
 function batchCases({ values, temperature }: (typeof KINDS)[number]): ConformanceCase[] {
-  const inputs = (batchSize: number): TestCase =>
-    makeCase({ seed: 6000n, vocabSize: 1009, hiddenSize: 48, batchSize, values })
+  const inputs = (context: CaseContext, batchSize: number): TestCase =>
+    context.makeCase({ seed: 6000n, vocabSize: 1009, hiddenSize: 48, batchSize, values })
   return [
     {
       name: `invariance: draws the same token at every batch position (${values})`,
       async run(context) {
         const batchSize = context.batchSize(MAX_BATCH)
         context.skipIf(batchSize < 2, 'the backend takes one row at a time')
-        const testCase = inputs(batchSize)
+        const testCase = inputs(context, batchSize)
         const params = mixedParams(context, batchSize, temperature)
         const sampler = await context.sampler(testCase.lmHead)
         const order = Array.from({ length: batchSize }, (_, row) => row)
@@ -109,7 +109,7 @@ function batchCases({ values, temperature }: (typeof KINDS)[number]): Conformanc
       name: `invariance: draws the same token in batches of 1 to ${MAX_BATCH} (${values})`,
       async run(context) {
         const largest = context.batchSize(MAX_BATCH)
-        const testCase = inputs(largest)
+        const testCase = inputs(context, largest)
         const params = mixedParams(context, largest, temperature)
         const sampler = await context.sampler(testCase.lmHead)
         const order = Array.from({ length: largest }, (_, row) => row)
@@ -130,7 +130,7 @@ function batchCases({ values, temperature }: (typeof KINDS)[number]): Conformanc
       async run(context) {
         context.skipIf(!context.backend.capabilities.sharded, 'the backend takes one shard')
         const batchSize = context.batchSize(20)
-        const testCase = inputs(batchSize)
+        const testCase = inputs(context, batchSize)
         const params = mixedParams(context, batchSize, temperature)
         const base = await (await context.sampler(testCase.lmHead)).sample({
           hiddenStates: testCase.hiddenStates,
@@ -155,7 +155,7 @@ async function flatDraws(
   changes: Partial<SamplingParams>,
 ): Promise<Int32Array> {
   const batchSize = context.batchSize(32)
-  const testCase = makeCase({
+  const testCase = context.makeCase({
     seed: 6100n,
     vocabSize: 2003,
     hiddenSize: 16,
@@ -190,7 +190,7 @@ export const INVARIANCE_CASES: readonly ConformanceCase[] = [
     name: 'invariance: keys the noise by the global token id of a shard',
     async run(context) {
       const { sharded } = context.backend.capabilities
-      const testCase = makeCase({
+      const testCase = context.makeCase({
         seed: 6300n,
         vocabSize: 300,
         hiddenSize: 32,

@@ -1,6 +1,5 @@
 import type { SampleResult, SamplingParams } from '../../types.ts'
 import type { ConformanceCase } from '../context.ts'
-import { makeCase } from '../heads.ts'
 import { referenceRow } from '../reference.ts'
 
 function paramsAt(position: number): SamplingParams {
@@ -13,7 +12,7 @@ export const LIFE_CYCLE_CASES: readonly ConformanceCase[] = [
     name: 'life cycle: serves overlapping calls as if they came one by one',
     async run(context) {
       const batchSize = context.batchSize(4)
-      const testCase = makeCase({ seed: 9000n, vocabSize: 601, hiddenSize: 32, batchSize })
+      const testCase = context.makeCase({ seed: 9000n, vocabSize: 601, hiddenSize: 32, batchSize })
       const sampler = await context.sampler(testCase.lmHead)
       const { hiddenStates } = testCase
       const calls = Array.from({ length: 8 }, (_, call) =>
@@ -30,8 +29,8 @@ export const LIFE_CYCLE_CASES: readonly ConformanceCase[] = [
   {
     name: 'life cycle: keeps samplers apart that draw at the same time',
     async run(context) {
-      const first = makeCase({ seed: 9100n, vocabSize: 601, hiddenSize: 32 })
-      const second = makeCase({ seed: 9101n, vocabSize: 77, hiddenSize: 48 })
+      const first = context.makeCase({ seed: 9100n, vocabSize: 601, hiddenSize: 32 })
+      const second = context.makeCase({ seed: 9101n, vocabSize: 77, hiddenSize: 48 })
       const samplers = [await context.sampler(first.lmHead), await context.sampler(second.lmHead)]
       const calls: Promise<SampleResult>[] = []
       for (let call = 0; call < 10; call++) {
@@ -51,13 +50,13 @@ export const LIFE_CYCLE_CASES: readonly ConformanceCase[] = [
   {
     name: 'life cycle: leaves its inputs alone and its results to the caller',
     async run(context) {
-      const testCase = makeCase({
+      const testCase = context.makeCase({
         seed: 9200n,
         vocabSize: 301,
         hiddenSize: 32,
         batchSize: context.batchSize(4),
       })
-      const weights = testCase.lmHead.data as Float32Array
+      const weights = testCase.lmHead.data as Float32Array | Uint16Array
       const sampler = await context.sampler({ ...testCase.lmHead, data: weights.slice() })
       const hiddenStates = testCase.hiddenStates.slice()
       const first = await sampler.sample({ hiddenStates, params: paramsAt(0) })
@@ -79,13 +78,13 @@ export const LIFE_CYCLE_CASES: readonly ConformanceCase[] = [
   {
     name: 'life cycle: does not need the weights once the sampler exists',
     async run(context) {
-      const testCase = makeCase({
+      const testCase = context.makeCase({
         seed: 9300n,
         vocabSize: 301,
         hiddenSize: 32,
         batchSize: context.batchSize(4),
       })
-      const data = (testCase.lmHead.data as Float32Array).slice()
+      const data = (testCase.lmHead.data as Float32Array | Uint16Array).slice()
       const sampler = await context.sampler({ ...testCase.lmHead, data })
       data.fill(0)
       await context.compare(testCase, paramsAt(3), { sampler })
@@ -96,7 +95,12 @@ export const LIFE_CYCLE_CASES: readonly ConformanceCase[] = [
     async run(context) {
       const sizes = [1, 17, 3, 40, 2, 64, 1].map((size) => context.batchSize(size))
       const largest = Math.max(...sizes)
-      const testCase = makeCase({ seed: 9400n, vocabSize: 211, hiddenSize: 20, batchSize: largest })
+      const testCase = context.makeCase({
+        seed: 9400n,
+        vocabSize: 211,
+        hiddenSize: 20,
+        batchSize: largest,
+      })
       const sampler = await context.sampler(testCase.lmHead)
       for (const [call, batchSize] of sizes.entries()) {
         const part = {
@@ -112,7 +116,7 @@ export const LIFE_CYCLE_CASES: readonly ConformanceCase[] = [
   {
     name: 'life cycle: finishes calls in flight before disposal, and refuses calls after it',
     async run(context) {
-      const testCase = makeCase({ seed: 9500n, vocabSize: 301, hiddenSize: 32 })
+      const testCase = context.makeCase({ seed: 9500n, vocabSize: 301, hiddenSize: 32 })
       const sampler = await context.sampler(testCase.lmHead)
       const { hiddenStates } = testCase
       const inFlight = sampler.sample({ hiddenStates, params: paramsAt(0) })
@@ -137,7 +141,7 @@ export const LIFE_CYCLE_CASES: readonly ConformanceCase[] = [
   {
     name: 'life cycle: creates and disposes samplers again and again',
     async run(context) {
-      const testCase = makeCase({ seed: 9600n, vocabSize: 101, hiddenSize: 16 })
+      const testCase = context.makeCase({ seed: 9600n, vocabSize: 101, hiddenSize: 16 })
       for (let round = 0; round < (context.quick ? 3 : 12); round++) {
         const sampler = await context.sampler(testCase.lmHead)
         await context.compare(testCase, paramsAt(round), { sampler, what: `round ${round}` })

@@ -1,12 +1,11 @@
 import type { LogprobsMode, SamplingParams } from '../../types.ts'
 import type { CaseContext, ConformanceCase } from '../context.ts'
-import { makeCase } from '../heads.ts'
 
 async function compareTop(context: CaseContext, seed: bigint, mode: LogprobsMode): Promise<void> {
   const { maxLogprobs } = context.backend.capabilities
   context.skipIf(maxLogprobs < 1, 'the backend reports no top log-probabilities')
   const batchSize = context.batchSize(6)
-  const testCase = makeCase({ seed, vocabSize: 701, hiddenSize: 40, batchSize })
+  const testCase = context.makeCase({ seed, vocabSize: 701, hiddenSize: 40, batchSize })
   const params = Array.from(
     { length: batchSize },
     (_, row): SamplingParams => ({
@@ -42,7 +41,7 @@ export const LOGPROB_CASES: readonly ConformanceCase[] = [
     name: 'logprobs: keeps the precision of unlikely tokens',
     async run(context) {
       context.needs('allowedTokens')
-      const testCase = makeCase({ seed: 4980n, vocabSize: 500, hiddenSize: 16, spread: 12 })
+      const testCase = context.makeCase({ seed: 4980n, vocabSize: 500, hiddenSize: 16, spread: 12 })
       // Raw: the mask changes what may be drawn, the log-probability stays that of the full row.
       for (const tokenId of [0, 123, 499]) {
         await context.compare(testCase, {

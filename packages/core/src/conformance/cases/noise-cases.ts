@@ -2,6 +2,7 @@ import { gumbelFromBits, type NoiseScheme, tokenNoiseBits } from '../../noise.ts
 import type { SamplingParams } from '../../types.ts'
 import type { CaseContext, ConformanceCase } from '../context.ts'
 import type { TestCase } from '../heads.ts'
+import { numberToBf16, splitToBf16 } from '../storage.ts'
 
 const SEED = 4800n
 /** Distance of the two scores, nats: above twice the noise bound with its roundings, and no more than that. */
@@ -41,10 +42,14 @@ async function probeNoise(
       return { position, logit: Math.fround(balance + gap) }
     }),
   )
-  // Token 9 has the row's logit, token 0 has 0, the tokens between lie far below.
-  const lmHead = { dtype: 'f32', vocabSize: 10, hiddenSize: 2, data: new Float32Array(20) } as const
-  for (let tokenId = 1; tokenId < 9; tokenId++) lmHead.data[2 * tokenId + 1] = FAR_BELOW
-  lmHead.data[18] = 1
+  // Token 9 has the row's logit, in three parts that 16 bits hold; token 0 has 0, the tokens between lie far below.
+  const dtype = context.exactDType
+  const hiddenSize = 4
+  const values = new Float32Array(10 * hiddenSize)
+  for (let tokenId = 1; tokenId < 9; tokenId++) values[hiddenSize * tokenId + 3] = FAR_BELOW
+  values.fill(1, 9 * hiddenSize, 9 * hiddenSize + 3)
+  const data = dtype === 'f32' ? values : Uint16Array.from(values, numberToBf16)
+  const lmHead = { dtype, vocabSize: 10, hiddenSize, data } as const
   const sampler = await context.sampler(lmHead, noiseScheme)
   const batchSize = context.batchSize(64)
   for (let start = 0; start < rows.length; start += batchSize) {
@@ -52,9 +57,9 @@ async function probeNoise(
     const testCase: TestCase = {
       lmHead,
       vocabSize: 10,
-      hiddenSize: 2,
+      hiddenSize,
       batchSize: batch.length,
-      hiddenStates: Float32Array.from(batch.flatMap(({ logit }) => [logit, 1])),
+      hiddenStates: Float32Array.from(batch.flatMap(({ logit }) => [...splitToBf16(logit), 1])),
       logits: batch.map(({ logit }) =>
         Float64Array.of(0, ...new Array<number>(8).fill(FAR_BELOW), logit),
       ),

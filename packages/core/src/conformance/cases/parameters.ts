@@ -3,7 +3,6 @@ import type { NoiseScheme } from '../../noise.ts'
 import type { SamplingParams } from '../../types.ts'
 import type { CaseContext, ConformanceCase } from '../context.ts'
 import { createGenerator, type Generator } from '../generator.ts'
-import { makeCase } from '../heads.ts'
 
 /** Parameters of one row beside its noise key. */
 type Choice = Omit<SamplingParams, 'seed' | 'position'>
@@ -65,7 +64,7 @@ async function compareRandomRows(
   ].slice(0, context.quick ? 1 : 3)
   for (const [index, shape] of shapes.entries()) {
     const batchSize = context.batchSize(12)
-    const testCase = makeCase({ seed: seed + BigInt(index), ...shape, batchSize })
+    const testCase = context.makeCase({ seed: seed + BigInt(index), ...shape, batchSize })
     const generator = createGenerator(seed + BigInt(index), 3)
     const sampler = await context.sampler(testCase.lmHead, noiseScheme)
     for (let round = 0; round < (context.quick ? 1 : 2); round++) {

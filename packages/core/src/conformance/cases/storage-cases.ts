@@ -1,7 +1,6 @@
 import { bf16ToNumber, f16ToNumber, STORAGE_FORMATS } from '../../lm-head.ts'
 import type { DType, QuantizedFormat, SamplingParams } from '../../types.ts'
 import type { ConformanceCase } from '../context.ts'
-import { makeCase } from '../heads.ts'
 import { exactTokens } from '../reference.ts'
 import { numberToBf16, numberToF16 } from '../storage.ts'
 
@@ -28,7 +27,7 @@ const headCases = dtypes.flatMap((dtype, index): ConformanceCase[] => [
       for (const { temperature, ...shape } of shapes) {
         const batchSize = context.batchSize(16)
         const seed = 5000n + BigInt(index)
-        const testCase = makeCase({ seed, ...shape, batchSize, dtype, values: 'integers' })
+        const testCase = context.makeCase({ seed, ...shape, batchSize, dtype, values: 'integers' })
         const params = rowParams(batchSize, temperature)
         const result = await context.compare(testCase, params, {
           what: `vocabSize ${shape.vocabSize}`,
@@ -45,7 +44,7 @@ const headCases = dtypes.flatMap((dtype, index): ConformanceCase[] => [
       context.skipIf(!served.includes(dtype), `the backend stores heads as ${served.join(', ')}`)
       const batchSize = context.batchSize(16)
       for (const hiddenSize of context.quick ? [96] : [96, 576]) {
-        const testCase = makeCase({
+        const testCase = context.makeCase({
           seed: 5100n + BigInt(index),
           vocabSize: 389,
           hiddenSize,
@@ -66,7 +65,7 @@ export const STORAGE_CASES: readonly ConformanceCase[] = [
   {
     name: 'storage: reads hidden states of f16 and bf16',
     async run(context) {
-      const testCase = makeCase({ seed: 5200n, vocabSize: 211, hiddenSize: 24 })
+      const testCase = context.makeCase({ seed: 5200n, vocabSize: 211, hiddenSize: 24 })
       const sampler = await context.sampler(testCase.lmHead)
       for (const [dtype, narrow, widen] of [
         ['f16', numberToF16, f16ToNumber],
