@@ -1,0 +1,9 @@
+// What lets one header serve device code and host C++ (host tests, reference checks).
+#pragma once
+
+#if defined(__CUDACC__)
+#define FS_HOST_DEVICE __host__ __device__ __forceinline__
+#define FS_DEVICE __device__ __forceinline__
+#else
+#define FS_HOST_DEVICE inline
+#endif
