@@ -5,6 +5,7 @@
  * Options:
  *   --if-possible   where no compiler can be had, say why and succeed; a failed compilation still fails
  *   --jobs N        compilations at a time; all processors by default
+ *   --library-only  leave out the Node addon and the test programs
  *   --debug         device assertions and no optimisation gate; never ship the result
  */
 import { execFileSync } from 'node:child_process'
@@ -28,6 +29,7 @@ const { values: options } = parseArgs({
   options: {
     'if-possible': { type: 'boolean', default: false },
     debug: { type: 'boolean', default: false },
+    'library-only': { type: 'boolean', default: false },
     jobs: { type: 'string', default: String(availableParallelism()) },
   },
 })
@@ -68,7 +70,7 @@ async function build() {
 
   const launchers = list('csrc/launch', /\.cu$/)
   const abi = list('csrc/abi', /\.cc$/)
-  const bindings = list('csrc/addon', /\.cc$/)
+  const bindings = options['library-only'] ? [] : list('csrc/addon', /\.cc$/)
   const kernelTasks = launchers.map((source) => kernelTask(source, toolchain, host))
   const abiTasks = abi.map((source) => abiTask(source, toolchain, host, launchers))
   const addonTasks = bindings.map((source) => addonTask(source, host))
@@ -76,7 +78,7 @@ async function build() {
 
   await make([libraryTask([...kernelTasks, ...abiTasks], toolchain, host)])
   if (bindings.length > 0) await make([addonLinkTask(addonTasks, host)])
-  await make(testTasks(abiTasks, host))
+  if (!options['library-only']) await make(testTasks(abiTasks, host))
 
   return inspectKernels(kernels.filter(({ task }) => kernelTasks.includes(task)))
 }
@@ -122,7 +124,7 @@ function kernelTask(source, toolchain, host) {
     ? ['-gencode=arch=compute_90a,code=sm_90a']
     : ['-gencode=arch=compute_80,code=[sm_80,compute_80]', '-gencode=arch=compute_90,code=sm_90']
   const optimise = options.debug ? ['-O1', '-g'] : ['-O3', '-DNDEBUG']
-  const forHost = '-fPIC,-fvisibility=hidden,-Wall,-Wno-unused-function'
+  const forHost = '-fPIC,-fvisibility=hidden,-Wall,-Wno-unused-function,-Wno-unknown-pragmas'
   return {
     output: `${work}/obj/${source}.o`,
     command: toolchain.nvcc,
@@ -313,7 +315,7 @@ function addonHeaders(name) {
     }
   } catch {
     throw new ToolchainMissingError(
-      `Cannot compile the Node addon as the package ${name} must be installed: npm install --save-dev ${name}`,
+      `Cannot compile the Node addon as the package ${name} must be installed: run npm install ${name}, or build with --library-only`,
     )
   }
 }
