@@ -1,11 +1,12 @@
 /**
- * Holds the direction of dependences: which package may import which, what may not be imported at all, and that no
- * file imports itself by a detour.
+ * Holds the direction of dependences: which package may import which, what may not be imported at all, that no file
+ * imports itself by a detour, and which layer of native code may include which.
  */
 import { readFileSync } from 'node:fs'
 import { builtinModules } from 'node:module'
 import { dirname, join, relative, resolve } from 'node:path'
 import { listImports } from './lib/imports.mjs'
+import { checkNativeLayers } from './lib/native-layers.mjs'
 import { runCheck } from './lib/run-check.mjs'
 import { listFiles, listPackages, repositoryRoot } from './lib/workspace.mjs'
 
@@ -56,6 +57,7 @@ export function checkDependencies(root) {
       ...checkManifest(workspacePackage),
       ...imports.flatMap((entry) => checkImport(root, workspacePackage, entry)),
       ...checkCycles(root, imports),
+      ...checkNativeLayers(root, workspacePackage.path),
     ]
   })
 }

@@ -88,4 +88,29 @@ describe('checkDependencies()', () => {
       'circular import: packages/core/src/a.ts -> packages/core/src/b.ts -> packages/core/src/c.ts -> packages/core/src/a.ts',
     ])
   })
+
+  test('accepts native includes along the layers', () => {
+    const files = {
+      'packages/cuda/csrc/kernels/common/a.h': '#include <cstdint>\n',
+      'packages/cuda/csrc/launch/a.cu': '#include "../kernels/common/a.h"\n#include <cuda.h>\n',
+      'packages/cuda/csrc/abi/a.cc': '#include "../launch/a.h"\n#include "flashsampling.h"\n',
+      'packages/cuda/csrc/addon/a.cc': '#include <napi.h>\n#include "flashsampling.h"\n',
+    }
+    expect(problemsOf(files)).toEqual([])
+  })
+
+  test('rejects native includes that point back', () => {
+    const files = {
+      'packages/cuda/csrc/kernels/a.cuh': '\n#include "../launch/launch.h"\n',
+      'packages/cuda/csrc/launch/a.cu': '#include "flashsampling.h"\n',
+      'packages/cuda/csrc/abi/a.cc': '#  include <napi.h>\n',
+      'packages/cuda/csrc/addon/a.cc': '#include "../abi/context.h"\n',
+    }
+    expect(problemsOf(files)).toEqual([
+      'packages/cuda/csrc/abi/a.cc:1: abi may not include "napi.h"',
+      'packages/cuda/csrc/addon/a.cc:1: addon may include flashsampling.h only, not "../abi/context.h" of abi',
+      'packages/cuda/csrc/kernels/a.cuh:2: kernels may not include "../launch/launch.h" of launch',
+      'packages/cuda/csrc/launch/a.cu:1: launch may not include "flashsampling.h"',
+    ])
+  })
 })

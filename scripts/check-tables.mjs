@@ -17,6 +17,9 @@ const CODE_FOLDERS = ['packages', 'apps', 'scripts', '.ci', '.github']
 /** Native sources use the same prefix for macros: there only `getenv` counts. */
 const NATIVE = /\.(c|cc|cpp|cu|cuh|h|hpp)$/
 
+/** Headers whose names other languages repeat: statuses and enumerators, not variables. */
+const PUBLIC_HEADER = /\/include\/[^/]+\.h$/
+
 runCheck(import.meta.url, 'tables of the documentation', () => checkTables(repositoryRoot))
 
 /**
@@ -64,17 +67,29 @@ function firstColumn(markdown, shape) {
 function findVariables(root) {
   /** @type {Map<string, string>} */
   const found = new Map()
-  for (const file of CODE_FOLDERS.flatMap((folder) => listFiles(join(root, folder)))) {
+  const files = CODE_FOLDERS.flatMap((folder) => listFiles(join(root, folder)))
+  const declared = findDeclaredNames(files)
+  for (const file of files) {
     if (!/\.([cm]?[jt]s|py|sh|ya?ml|wgsl)$|\/run$/.test(file) && !NATIVE.test(file)) continue
     if (file.endsWith('.generated.ts') || basename(file).startsWith('check-tables.')) continue
     const pattern = NATIVE.test(file)
       ? /getenv\(\s*"(FLASHSAMPLING_[A-Z0-9_]+)"/g
       : /\b(FLASHSAMPLING_[A-Z0-9_]*[A-Z0-9])\b/g
     for (const match of readFileSync(file, 'utf8').matchAll(pattern)) {
-      found.set(match[1] ?? '', relative(root, file))
+      const [, name = ''] = match
+      if (!declared.has(name)) found.set(name, relative(root, file))
     }
   }
   return found
+}
+
+/** @param {string[]} files */
+function findDeclaredNames(files) {
+  const headers = files.filter((file) => PUBLIC_HEADER.test(file))
+  const names = headers.flatMap(
+    (file) => readFileSync(file, 'utf8').match(/\bFLASHSAMPLING_\w+/g) ?? [],
+  )
+  return new Set(names)
 }
 
 /**

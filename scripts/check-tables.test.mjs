@@ -39,6 +39,16 @@ describe('checkTables()', () => {
     ])
   })
 
+  test('does not take a name that a public header declares for a variable', () => {
+    const files = {
+      'packages/cuda/include/flashsampling.h': 'FLASHSAMPLING_STATUS = 0,',
+      'packages/cuda/src/a.ts': "['FLASHSAMPLING_STATUS', 'FLASHSAMPLING_C']",
+    }
+    expect(problemsOf(files)).toEqual([
+      'docs/environment-variables.md: FLASHSAMPLING_C is missing, packages/cuda/src/a.ts uses it',
+    ])
+  })
+
   test('counts getenv, not macros, in native sources', () => {
     const files = {
       'packages/cuda/csrc/a.cc': '#define FLASHSAMPLING_MACRO\ngetenv("FLASHSAMPLING_NATIVE")',

@@ -10,7 +10,7 @@ import { dirname, join } from 'node:path'
 import { parseArgs } from 'node:util'
 import { checkTarball } from './lib/packed-package.mjs'
 import { runProgram } from './lib/processes.mjs'
-import { listPublishedPackages, repositoryRoot } from './lib/workspace.mjs'
+import { listPublishedPackages, readJson, repositoryRoot } from './lib/workspace.mjs'
 import { useAsConsumer } from './rehearsal/consumer.mjs'
 import { startRegistry } from './rehearsal/registry.mjs'
 
@@ -36,6 +36,7 @@ try {
 
 async function rehearse() {
   const root = join(folder, 'repository')
+  checkNativeBuilds()
   const env = registryEnvironment()
   await step('copy the repository', () => copyRepository(root))
   await step('install from the local store', () =>
@@ -60,6 +61,20 @@ async function rehearse() {
   }
 }
 
+/** A package with native code is not published without its binaries. */
+function checkNativeBuilds() {
+  for (const { manifest, path } of listPublishedPackages()) {
+    if (manifest.scripts?.['build:native'] === undefined) continue
+    const file = join(path, 'build/native/status.json')
+    const status = existsSync(file)
+      ? readJson(file)
+      : { reason: 'npm run build:native did not run' }
+    if (status.built !== true) {
+      throw new Error(`Cannot publish ${manifest.name} without its binaries: ${status.reason}`)
+    }
+  }
+}
+
 /**
  * Copies tracked and new files and the builds into a repository of their own.
  *
@@ -68,7 +83,10 @@ async function rehearse() {
 async function copyRepository(target) {
   const args = ['ls-files', '--cached', '--others', '--exclude-standard', '-z']
   const listed = await runProgram('git', args, { cwd: repositoryRoot })
-  const builds = listPublishedPackages().map((entry) => `${entry.folder}/dist`)
+  const builds = listPublishedPackages().flatMap((entry) => [
+    `${entry.folder}/dist`,
+    `${entry.folder}/prebuilds`,
+  ])
   for (const file of [...listed.split('\0').filter(Boolean), ...builds]) {
     if (!existsSync(join(repositoryRoot, file))) continue
     mkdirSync(dirname(join(target, file)), { recursive: true })

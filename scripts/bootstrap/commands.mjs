@@ -59,7 +59,7 @@ async function bench(args) {
  */
 async function test(args) {
   const env = await prepare()
-  await runTurbo('build', ['build'], env)
+  await buildAll(env)
   const failed = args.length > 0 ? [] : await runChecks(env)
   return runTests(args, env, failed)
 }
@@ -67,7 +67,7 @@ async function test(args) {
 /** Installs and builds everything, then prints the environment. */
 async function setup() {
   const env = await prepare()
-  await runTurbo('build', ['build'], env)
+  await buildAll(env)
   return runInherited(process.execPath, ['scripts/report-env.mjs'], env)
 }
 
@@ -78,7 +78,7 @@ async function setup() {
  */
 async function rehearse(args) {
   const env = await prepare()
-  await runTurbo('build', ['build'], env)
+  await buildAll(env)
   return runInherited(process.execPath, ['scripts/release-rehearse.mjs', ...args], env)
 }
 
@@ -97,6 +97,16 @@ async function prepare() {
   const env = { ...process.env, PATH: await findPnpm(), TURBO_TELEMETRY_DISABLED: '1' }
   await installDependencies(env)
   return env
+}
+
+/**
+ * Builds every package; native code is left out where no compiler can be had, and its tests then say so.
+ *
+ * @param {NodeJS.ProcessEnv} env
+ */
+async function buildAll(env) {
+  await runTurbo('build', ['build'], env)
+  await runTurbo('native build', ['build:native'], env)
 }
 
 /**
