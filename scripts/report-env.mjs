@@ -28,14 +28,30 @@ const rows = {
   pnpm: readJson(join(repositoryRoot, 'package.json')).packageManager.replace('pnpm@', ''),
   Python: output('python3', ['--version']).replace('Python ', ''),
   pip: output('python3', ['-m', 'pip', '--version']).replace(/^pip (\S+).*$/, '$1'),
+  'C++ compiler': output(process.env.CXX || 'g++', ['--version']).split('\n')[0],
+  nvcc: /\bV(\d[\d.]*)/.exec(output(process.env.FLASHSAMPLING_NVCC || 'nvcc', ['--version']))?.[1],
+  'Native build': nativeBuild(),
   GPU: output('nvidia-smi', ['--query-gpu=name,driver_version', '--format=csv,noheader']),
 }
-for (const [name, value] of Object.entries(rows)) console.log(`${name.padEnd(18)}${value}`)
+for (const [name, value] of Object.entries(rows)) {
+  console.log(`${name.padEnd(18)}${value ?? 'not found'}`)
+}
 
 function describeCommit() {
   const commit = output('git', ['rev-parse', '--short=12', 'HEAD'])
   const changed = output('git', ['status', '--porcelain'])
   return changed === '' || changed === 'not found' ? commit : `${commit} with uncommitted changes`
+}
+
+/** Whether the CUDA package was compiled, and why not. */
+function nativeBuild() {
+  try {
+    const file = join(repositoryRoot, 'packages/cuda/build/native/status.json')
+    const { built, reason } = readJson(file)
+    return built ? 'yes' : reason.split('\n')[0]
+  } catch {
+    return 'no'
+  }
 }
 
 /** Features of the first processor that matter to the kernels, where the system tells. */
