@@ -310,10 +310,12 @@ describe.skipIf(program === undefined)(title, () => {
     ['vllm', VLLM],
   ] as const)('the filter lets every possible winner pass (%s)', (_name, scheme) => {
     const logits = [0, 1, -1, 13.37, -40, 1000, -1000, 65504, -1e6, 1e30, -1e30]
-    const commands = logits.flatMap((logit) => [
-      `filter ${scheme} 0 4294967296 9973 ${bitsOfFloat(logit)}`,
-      `filter ${scheme} 0 40000 1 ${bitsOfFloat(logit)}`,
-    ])
+    const commands = logits.flatMap((logit) =>
+      [1, 0.37, 19, 1e-4].flatMap((temperature) => [
+        `filter ${scheme} 0 4294967296 9973 ${bitsOfFloat(logit)} ${bitsOfFloat(temperature)}`,
+        `filter ${scheme} 0 40000 1 ${bitsOfFloat(logit)} ${bitsOfFloat(temperature)}`,
+      ]),
+    )
     for (const [checked, wrong, hopelessPassed, roughTooHigh] of askNumbers(commands)) {
       expect(checked).toBeGreaterThanOrEqual(40_000)
       expect([wrong, roughTooHigh]).toEqual([0, 0])

@@ -26,7 +26,7 @@ export type HostProgram = (commands: readonly string[]) => string[][]
  */
 export function buildHostProgram(compiler: string): HostProgram {
   const program = join(mkdtempSync(join(tmpdir(), 'flashsampling-host-')), 'device_math_test')
-  const flags = ['-std=c++17', '-O2', '-Wall', '-Wextra', '-Werror', '-Wno-unknown-pragmas']
+  const flags = ['-std=c++17', '-O2', '-Wall', '-Wextra', '-Werror']
   execFileSync(compiler, [...flags, '-pthread', '-I', kernels, source, '-o', program])
   return (commands) => {
     const input = commands.map((command) => `${command}\n`).join('')

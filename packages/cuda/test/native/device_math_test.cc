@@ -91,26 +91,27 @@ void sweep(Reader& in) {
 // Scores one token as the kernels do.
 float score_of(NoiseScheme scheme, float logit, uint32_t bits) { return logit + token_gumbel(scheme, bits); }
 
-// filter <scheme> <begin> <end> <stride> <logit>: how many tokens that reach a best score equal to their own are held back
+// filter <scheme> <begin> <end> <stride> <logit> <temperature>: how many tokens that reach a best score equal to their own are held back
 // (must be 0), and how many that lie a nat below it pass
 void filter(Reader& in) {
   const NoiseScheme scheme = in.scheme();
   const uint64_t begin = in.u64(), end = in.u64(), stride = in.u64();
-  const float logit = in.f32();
+  const float logit = in.f32(), divisor = temperature_divisor(in.f32()), scale = WinnerFilter::scale(divisor);
+  const float quotient = apply_temperature(logit, divisor);
   uint64_t num_checked = 0, num_wrong = 0, num_hopeless_passed = 0, num_rough_too_high = 0;
   for (uint64_t word = begin; word < end; word += stride) {
     const uint32_t bits = static_cast<uint32_t>(word);
-    const float score = score_of(scheme, logit, bits);
+    const float score = score_of(scheme, quotient, bits);
     const uint32_t integer = WinnerFilter::integer(scheme, bits);
     const auto passes = [&](float best) {
-      return WinnerFilter::passes(static_cast<float>(integer), WinnerFilter::threshold(logit, WinnerFilter::offset(best)));
+      return WinnerFilter::passes(static_cast<float>(integer), WinnerFilter::threshold(logit, scale, WinnerFilter::offset(best)));
     };
     num_checked++;
     if (!passes(score) || !passes(std::nextafter(score, -INFINITY)) || !passes(-INFINITY)) num_wrong++;
     // E <= 1.04 v where v is below 1/16, so that the filter is then sharp to 0.04 nats.
-    if (integer < 1u << 28 && passes(score + 1.f + std::fabs(score) * 1e-6f)) num_hopeless_passed++;
+    if (integer < 1u << 28 && passes(score + 1.f + std::fabs(score) * 2e-6f)) num_hopeless_passed++;
     const double slack = 2e-5 + std::fabs(static_cast<double>(score)) * WinnerFilter::kSlack;
-    if (!(WinnerFilter::rough_score(logit, integer) <= static_cast<double>(score) + slack)) num_rough_too_high++;
+    if (!(WinnerFilter::rough_score(quotient, integer) <= static_cast<double>(score) + slack)) num_rough_too_high++;
   }
   std::printf("%" PRIu64 " %" PRIu64 " %" PRIu64 " %" PRIu64 "\n", num_checked, num_wrong, num_hopeless_passed,
               num_rough_too_high);
@@ -169,7 +170,7 @@ void draw(Reader& in) {
       const float integer =
           temperature == 0.f ? WinnerFilter::kGreedyInteger : static_cast<float>(WinnerFilter::integer(scheme, bits));
       const float best_score = best == kNoCandidate ? -INFINITY : candidate_score(best);
-      if (!WinnerFilter::passes(integer, WinnerFilter::threshold(logit, WinnerFilter::offset(best_score)))) continue;
+      if (!WinnerFilter::passes(integer, WinnerFilter::threshold(biased, WinnerFilter::scale(divisor), WinnerFilter::offset(best_score)))) continue;
       num_scored++;
       best = std::max(best, pack_candidate(temperature == 0.f ? logit : score_of(scheme, logit, bits), token_id));
     }

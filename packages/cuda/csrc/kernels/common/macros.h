@@ -7,3 +7,10 @@
 #else
 #define FS_HOST_DEVICE inline
 #endif
+
+// The host compiler does not know the pragma, in either of its roles.
+#if defined(__CUDA_ARCH__)
+#define FS_UNROLL _Pragma("unroll")
+#else
+#define FS_UNROLL
+#endif

@@ -25,7 +25,7 @@ struct Philox4 {
 };
 
 FS_HOST_DEVICE Philox2 philox2x32(Philox2 counter, uint32_t key) {
-#pragma unroll
+  FS_UNROLL
   for (int round = 0; round < kPhiloxRounds; round++) {
     const uint64_t product = static_cast<uint64_t>(counter.x) * kPhilox2x32Multiplier;
     const uint32_t high = static_cast<uint32_t>(product >> 32);
@@ -36,7 +36,7 @@ FS_HOST_DEVICE Philox2 philox2x32(Philox2 counter, uint32_t key) {
 }
 
 FS_HOST_DEVICE Philox4 philox4x32(Philox4 counter, uint32_t key0, uint32_t key1) {
-#pragma unroll
+  FS_UNROLL
   for (int round = 0; round < kPhiloxRounds; round++) {
     const uint64_t product0 = static_cast<uint64_t>(counter.x) * kPhilox4x32Multiplier0;
     const uint64_t product1 = static_cast<uint64_t>(counter.z) * kPhilox4x32Multiplier1;

@@ -73,10 +73,10 @@ FS_HOST_DEVICE float rough_log2(float x) {
 // noise = -log(E) with E = -log1p(-v) >= v, so a token reaches a best score only if v <= exp(logit - best). The filter
 // compares v in units of 2^-32. Every token that passes is scored in full, and the margin is wider than all roundings of
 // score and filter together, so nothing is approximated: kMargin covers the noise (1e-5) and the terms of size 32,
-// kSlack * |best| the five roundings that are relative to the scores (2^-24 each).
+// kSlack * |best| the roundings that are relative to the scores: quotient, score, scale, offset, at most 2^-24 each.
 struct WinnerFilter {
   static constexpr float kMargin = 1e-4f;
-  static constexpr float kSlack = 4.76837158203125e-07f;  // 2^-21
+  static constexpr float kSlack = 9.5367431640625e-07f;  // 2^-20
   static constexpr float kLog2E = 1.44269504f;
   static constexpr float kLn2 = 0.693147181f;
   // What a greedy row compares in place of its noise: the noise 0 has E = 1.
@@ -93,8 +93,13 @@ struct WinnerFilter {
     return scheme == NoiseScheme::kVllm ? vllm_integer(bits) << 1 : bits;
   }
 
+  // What a row's divisor contributes: undivided logits times this are binary exponents.
+  static FS_HOST_DEVICE float scale(float divisor) { return kLog2E / divisor; }
+
   // Integers above this cannot win. NaN for a NaN logit, and passes() lets NaN through.
-  static FS_HOST_DEVICE float threshold(float logit, float offset) { return rough_exp2(fmaf(logit, kLog2E, offset)); }
+  static FS_HOST_DEVICE float threshold(float logit, float scale, float offset) {
+    return rough_exp2(fmaf(logit, scale, offset));
+  }
 
   static FS_HOST_DEVICE bool passes(float integer, float threshold) { return !(integer > threshold); }
 

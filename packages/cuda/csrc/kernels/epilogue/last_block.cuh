@@ -1,0 +1,102 @@
+// The end of a pass: blocks publish winners and log-masses to the workspace, and the one that arrives last writes the
+// results and leaves the workspace as it found it. So a pass is one launch.
+#pragma once
+
+#include "../common/candidate.h"
+#include "../common/log_mass.h"
+#include "../common/sample_params.h"
+#include "../common/workspace.h"
+#include "winner_store.cuh"
+
+namespace flashsampling {
+
+constexpr int kWarpSize = 32;
+constexpr uint32_t kAllLanes = 0xFFFFFFFFu;
+
+// Rows and draws that one launch serves. The slot of a (row, draw) is row * num_draws + draw, both counted in the pass.
+struct PassRange {
+  uint32_t first_row, num_rows;
+  uint32_t first_draw, num_draws;
+};
+
+struct LastBlockArgs {
+  PassRange pass;
+  RowParams rows;
+  SampleOutputs out;
+  NoiseScheme noise_scheme;
+  LogprobsMode logprobs_mode;
+  uint32_t max_num_samples;
+  bool wants_log_mass;
+  uint32_t num_parts;  // log-masses of each row in the workspace
+};
+
+__device__ __forceinline__ bool wants_log_mass(const SampleOutputs& out) {
+  return out.logprobs != nullptr || out.log_sum_exp != nullptr;
+}
+
+__device__ __forceinline__ void publish_winner(Workspace* workspace, uint32_t slot, uint64_t candidate) {
+  static_assert(sizeof(unsigned long long) == sizeof(uint64_t), "atomicMax of 64 bits");
+  if (candidate != kNoCandidate) {
+    atomicMax(reinterpret_cast<unsigned long long*>(&workspace->best[slot]), static_cast<unsigned long long>(candidate));
+  }
+}
+
+// Merges over the lanes of a warp; every lane gets the same bits.
+__device__ __forceinline__ LogMass merge_warp(LogMass mass) {
+  const uint32_t lane_idx = threadIdx.x % kWarpSize;
+#pragma unroll
+  for (uint32_t lanes = 1; lanes < kWarpSize; lanes *= 2) {
+    const LogMass other = {__shfl_xor_sync(kAllLanes, mass.reference, lanes), __shfl_xor_sync(kAllLanes, mass.sum, lanes)};
+    mass = (lane_idx & lanes) == 0 ? merge_log_mass(mass, other) : merge_log_mass(other, mass);
+  }
+  return mass;
+}
+
+// Called by all threads of every block after they have published. row_log_sum_exp: shared, a float for each row of the pass.
+template <int kNumThreads>
+__device__ void finish_pass(const LastBlockArgs& args, Workspace* workspace, float* row_log_sum_exp) {
+  __shared__ bool is_last_block;
+  // NOTE: every thread fences its own stores before the barrier; the arrival then publishes those of the whole block.
+  __threadfence();
+  __syncthreads();
+  if (threadIdx.x == 0) {
+    const uint32_t num_blocks = gridDim.x * gridDim.y;
+    is_last_block = atomicAdd(&workspace->num_blocks_arrived, 1u) == num_blocks - 1;
+    __threadfence();
+  }
+  __syncthreads();
+  if (!is_last_block) return;
+
+  const PassRange& pass = args.pass;
+  if (args.wants_log_mass) {
+    for (uint32_t row = threadIdx.x / kWarpSize; row < pass.num_rows; row += kNumThreads / kWarpSize) {
+      LogMass mass = {0.f, 0.f};
+      for (uint32_t part = threadIdx.x % kWarpSize; part < args.num_parts; part += kWarpSize) {
+        const float2 other = __ldcg(reinterpret_cast<const float2*>(&workspace->log_mass[row][part]));
+        mass = merge_log_mass(mass, {other.x, other.y});
+      }
+      mass = merge_warp(mass);
+      if (threadIdx.x % kWarpSize == 0) row_log_sum_exp[row] = log_sum_exp(mass);
+    }
+    __syncthreads();
+  }
+  const uint32_t num_slots = pass.num_rows * pass.num_draws;
+  for (uint32_t slot = threadIdx.x; slot < num_slots; slot += kNumThreads) {
+    const uint32_t row = slot / pass.num_draws;
+    RowResult result;
+    result.row_idx = pass.first_row + row;
+    result.draw = pass.first_draw + slot % pass.num_draws;
+    result.draw_wanted = result.draw < row_num_samples(args.rows, result.row_idx, args.max_num_samples);
+    result.candidate = __ldcg(&workspace->best[slot]);
+    result.status = row_status(args.rows, result.row_idx, __ldcg(&workspace->row_flags[row]) != 0, result.draw_wanted,
+                               result.candidate);
+    result.log_sum_exp = args.wants_log_mass ? row_log_sum_exp[row] : 0.f;
+    store_winner(args.out, args.rows, args.noise_scheme, args.logprobs_mode, args.max_num_samples, result);
+    workspace->best[slot] = kNoCandidate;
+  }
+  __syncthreads();  // every slot of a row has read the row's flag
+  for (uint32_t row = threadIdx.x; row < pass.num_rows; row += kNumThreads) workspace->row_flags[row] = 0;
+  if (threadIdx.x == 0) workspace->num_blocks_arrived = 0;
+}
+
+}  // namespace flashsampling
