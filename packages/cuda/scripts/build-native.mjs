@@ -206,8 +206,8 @@ function libraryTask(objects, toolchain, host) {
         '-lrt',
         '-lpthread',
       ],
-      // The library brings its own runtimes and shows nothing but the C ABI.
-      ...['-static-libstdc++', '-static-libgcc', '-Wl,--exclude-libs,ALL'],
+      // The CUDA runtime is part of the library, and nothing but the C ABI shows.
+      '-Wl,--exclude-libs,ALL',
       ...['-Wl,-soname,libflashsampling.so', '-Wl,-z,defs', '-Wl,-z,relro', '-Wl,--gc-sections'],
       ...(options.debug ? [] : ['-Wl,-s']),
     ],
@@ -226,10 +226,7 @@ function addonLinkTask(objects, host) {
   return {
     output: addon,
     command: compiler,
-    args: [
-      ...['-shared', ...files, `-L${prebuilds}`, '-lflashsampling', '-Wl,-rpath,$ORIGIN'],
-      ...['-static-libstdc++', '-static-libgcc', '-Wl,--exclude-libs,ALL'],
-    ],
+    args: [...['-shared', ...files, `-L${prebuilds}`, '-lflashsampling', '-Wl,-rpath,$ORIGIN']],
     identity: host,
     inputs: [...files, library],
   }
