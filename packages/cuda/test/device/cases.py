@@ -129,7 +129,7 @@ def compare(case: Case, result: SampleResult, draws: Draws, magnitudes: torch.Te
         logit_error = oracle.logit_bound(case.hidden_states.shape[1], magnitudes)
     differs = token_ids != draws.token_ids
     # A row that exists here and not there has no margin: always wrong.
-    is_close = (draws.margin <= 2 * oracle.score_bound(draws, case.rows, logit_error)) & (draws.token_ids >= 0)
+    is_close = (draws.margin < 2 * oracle.score_bound(draws, case.rows, logit_error)) & (draws.token_ids >= 0)
     is_close &= token_ids >= 0
     found = Comparison(draws=token_ids.numel(), close=int(is_close.sum()))
     found.wrong = int((differs & ~is_close).sum())

@@ -7,7 +7,7 @@ import itertools
 
 import torch
 
-from flashsampling_cuda import merge, new_workspace, prepare, sample_from_logits
+from flashsampling_cuda import SampleResult, merge, new_workspace, prepare, sample_from_logits
 
 from cases import Case, integer_case, mixed_bias, random_mask, real_case, run
 from harness import Context, same_bits
@@ -110,7 +110,7 @@ def _check_shards(context: Context, kernel: str) -> None:
         whole = run(case, kernel)
         wrong = []
         for num_shards in range(1, 9):
-            result = _run_shards(case, kernel, num_shards)
+            result = run_shards(case, kernel, num_shards)
             tokens_ok = torch.equal(result.token_ids, whole.token_ids) and torch.equal(
                 result.row_status, whole.row_status
             )
@@ -125,7 +125,8 @@ def _check_shards(context: Context, kernel: str) -> None:
         )
 
 
-def _run_shards(case: Case, kernel: str, num_shards: int):
+def run_shards(case: Case, kernel: str, num_shards: int) -> SampleResult:
+    """Draws a case in shards of the vocabulary and merges them."""
     vocab_size = case.weight.shape[0]
     # Uneven and odd bounds: tiles start elsewhere in every shard.
     bounds = [0, *(vocab_size * number // num_shards + number % 3 for number in range(1, num_shards)), vocab_size]

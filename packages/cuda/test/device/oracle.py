@@ -201,9 +201,11 @@ def score_bound(draws: Draws, rows: Rows, logit_error: torch.Tensor | float) -> 
     divisor = torch.where(temperature > 0, temperature.clamp(min=SMALLEST_TEMPERATURE), 1.0)
     noise = torch.where(temperature > 0, NOISE_BOUND, 0.0)
     rounding = 3 * 2.0**-24 * draws.magnitude
-    # A division by a power of two and sums of integers are exact: without an error of the logit nothing is rounded.
-    fixed = logit_error / divisor + rounding + noise
-    return fixed[:, None] + 2.0**-24 * draws.score.abs()
+    error = (logit_error / divisor + rounding + noise)[:, None] + 2.0**-24 * draws.score.abs()
+    if isinstance(logit_error, float) and logit_error == 0.0:
+        # Greedy rows of exact sums are exact: equal logits are a tie, which the lowest id wins.
+        error = torch.where(temperature[:, None] == 0, 0.0, error)
+    return error
 
 
 def logprob_bound(draws: Draws, rows: Rows, logit_error: torch.Tensor | float, is_raw: bool) -> torch.Tensor:
