@@ -72,7 +72,7 @@ async function build() {
   const abi = list('csrc/abi', /\.cc$/)
   const bindings = options['library-only'] ? [] : list('csrc/addon', /\.cc$/)
   const kernelTasks = launchers.map((source) => kernelTask(source, toolchain, host))
-  const abiTasks = abi.map((source) => abiTask(source, toolchain, host, launchers))
+  const abiTasks = abi.map((source) => abiTask(source, toolchain, host))
   const addonTasks = bindings.map((source) => addonTask(source, host))
   const kernels = await make([...kernelTasks, ...abiTasks, ...addonTasks])
 
@@ -143,15 +143,11 @@ function kernelTask(source, toolchain, host) {
  * @param {string} source
  * @param {Toolchain} toolchain
  * @param {string} host
- * @param {string[]} launchers
  * @returns {Task}
  */
-function abiTask(source, toolchain, host, launchers) {
+function abiTask(source, toolchain, host) {
   const { version } = JSON.parse(readFileSync(join(root, 'package.json'), 'utf8'))
-  const defines = [
-    ...(source.endsWith('/library.cc') ? [`-DFS_VERSION="${version}"`] : []),
-    ...launchersPresent(launchers),
-  ]
+  const defines = [...(source.endsWith('/library.cc') ? [`-DFS_VERSION="${version}"`] : [])]
   return {
     output: `${work}/obj/${source}.o`,
     command: compiler,
@@ -288,17 +284,6 @@ function hostFlags(source) {
     '-Wno-unknown-pragmas',
     ...['-fno-exceptions', '-fno-rtti', '-ffunction-sections'],
   ]
-}
-
-/**
- * Definitions that tell the ABI which launchers exist.
- *
- * @param {string[]} launchers
- */
-function launchersPresent(launchers) {
-  return ['sm90', 'smxx', 'logits', 'merge']
-    .filter((name) => launchers.includes(`csrc/launch/${name}_launch.cu`))
-    .map((name) => `-DFS_HAVE_${name.toUpperCase()}`)
 }
 
 /** @param {string} name - Package that holds headers for addons. */

@@ -50,31 +50,14 @@ flashsampling_status read_device(int device_index, DeviceInfo* out) {
 
 // sm_90a code runs on compute capability 9.0 and nothing else.
 bool serves_sm90a(const DeviceInfo& device) {
-#ifdef FS_HAVE_SM90
   return device.compute_major == 9 && device.compute_minor == 0 && device.encode_tensor_map != nullptr;
-#else
-  (void)device;
-  return false;
-#endif
 }
 
-bool serves_smxx(const DeviceInfo& device) {
-#ifdef FS_HAVE_SMXX
-  return device.compute_major >= 8;
-#else
-  (void)device;
-  return false;
-#endif
-}
+bool serves_smxx(const DeviceInfo& device) { return device.compute_major >= 8; }
 
 flashsampling_status prepare_kernels(const flashsampling_context& context) {
-#ifdef FS_HAVE_SM90
   if (context.serves_sm90a) FS_CHECK_CUDA(sm90_prepare(context.device));
-#endif
-#ifdef FS_HAVE_SMXX
   FS_CHECK_CUDA(smxx_prepare(context.device));
-#endif
-  (void)context;
   return FLASHSAMPLING_OK;
 }
 
@@ -85,7 +68,7 @@ flashsampling_status fill_context(int device_index, flashsampling_context* conte
   static_assert(sizeof(properties.name) <= sizeof(context->name), "the name is copied whole");
   std::memcpy(context->name, properties.name, sizeof(properties.name));
   const DeviceInfo& device = context->device;
-  FS_REQUIRE(device.compute_major >= 8, FLASHSAMPLING_UNSUPPORTED_DEVICE,
+  FS_REQUIRE(serves_smxx(device), FLASHSAMPLING_UNSUPPORTED_DEVICE,
              "Cannot create a context as the compute capability must be >= 8.0: device %d (%s) has %d.%d", device_index,
              context->name, device.compute_major, device.compute_minor);
   context->serves_sm90a = serves_sm90a(device);

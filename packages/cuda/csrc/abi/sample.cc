@@ -65,17 +65,6 @@ flashsampling_status choose_kernel(const flashsampling_context& context, uint32_
   return FLASHSAMPLING_OK;
 }
 
-cudaError_t launch_sample(uint32_t kernel, const DeviceInfo& device, const SampleParams& params, cudaStream_t stream) {
-#ifdef FS_HAVE_SM90
-  if (kernel == FLASHSAMPLING_KERNEL_SM90A) return sm90_sample(device, params, stream);
-#endif
-#ifdef FS_HAVE_SMXX
-  if (kernel == FLASHSAMPLING_KERNEL_SMXX) return smxx_sample(device, params, stream);
-#endif
-  (void)kernel, (void)device, (void)params, (void)stream;
-  return cudaErrorNotSupported;
-}
-
 }  // namespace
 
 extern "C" {
@@ -136,7 +125,8 @@ flashsampling_status flashsampling_sample(flashsampling_context* context, const 
   params.out.candidates = a.out_candidates;
   params.workspace = a.workspace;
   log_call(*context, a, stream);
-  FS_CHECK_CUDA(launch_sample(kernel, context->device, params, as_stream(stream)));
+  const auto launch = kernel == FLASHSAMPLING_KERNEL_SM90A ? sm90_sample : smxx_sample;
+  FS_CHECK_CUDA(launch(context->device, params, as_stream(stream)));
   return FLASHSAMPLING_OK;
 }
 
@@ -164,13 +154,8 @@ flashsampling_status flashsampling_merge(flashsampling_context* context, const f
   params.rows = rows_of(a);
   params.out = outputs_of(a);
   log_call(*context, a, stream);
-#ifdef FS_HAVE_MERGE
   FS_CHECK_CUDA(merge_shards(params, as_stream(stream)));
   return FLASHSAMPLING_OK;
-#else
-  FS_CHECK_CUDA(cudaErrorNotSupported);
-  return FLASHSAMPLING_OK;
-#endif
 }
 
 flashsampling_status flashsampling_sample_from_logits(flashsampling_context* context, const flashsampling_logits_args* args,
@@ -199,13 +184,8 @@ flashsampling_status flashsampling_sample_from_logits(flashsampling_context* con
   params.out = outputs_of(a);
   params.workspace = a.workspace;
   log_call(*context, a, stream);
-#ifdef FS_HAVE_LOGITS
   FS_CHECK_CUDA(logits_sample(context->device, params, as_stream(stream)));
   return FLASHSAMPLING_OK;
-#else
-  FS_CHECK_CUDA(cudaErrorNotSupported);
-  return FLASHSAMPLING_OK;
-#endif
 }
 
 }  // extern "C"
