@@ -70,7 +70,9 @@ function checkNativeBuilds() {
       ? readJson(file)
       : { reason: 'npm run build:native did not run' }
     if (status.built !== true) {
-      throw new Error(`Cannot publish ${manifest.name} without its binaries: ${status.reason}`)
+      throw new Error(
+        `Cannot publish ${manifest.name} without its binaries: ${status.reason ?? status.failure}`,
+      )
     }
   }
 }

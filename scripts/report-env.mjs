@@ -47,8 +47,8 @@ function describeCommit() {
 function nativeBuild() {
   try {
     const file = join(repositoryRoot, 'packages/cuda/build/native/status.json')
-    const { built, reason } = readJson(file)
-    return built ? 'yes' : reason.split('\n')[0]
+    const { built, reason, failure } = readJson(file)
+    return built ? 'yes' : (reason ?? failure).split('\n')[0]
   } catch {
     return 'no'
   }

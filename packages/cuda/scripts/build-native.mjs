@@ -45,14 +45,16 @@ const started = performance.now()
 try {
   const problems = await build()
   for (const problem of problems) console.error(problem)
-  writeStatus(problems.length === 0 ? undefined : problems.join('\n'))
+  writeStatus(
+    problems.length === 0 ? { built: true } : { built: false, failure: problems.join('\n') },
+  )
   process.exitCode = problems.length === 0 ? 0 : 1
 } catch (error) {
   const known = error instanceof ToolchainMissingError || error instanceof CommandFailedError
   if (!known) throw error
   const forgiven = error instanceof ToolchainMissingError && options['if-possible']
   removeOutputs()
-  writeStatus(error.message)
+  writeStatus({ built: false, [forgiven ? 'reason' : 'failure']: error.message })
   console.error(forgiven ? `native build skipped: ${error.message}` : error.message)
   process.exitCode = forgiven ? 0 : 1
 }
@@ -78,7 +80,7 @@ async function build() {
 
   await make([libraryTask([...kernelTasks, ...abiTasks], toolchain, host)])
   if (bindings.length > 0) await make([addonLinkTask(addonTasks, host)])
-  if (!options['library-only']) await make(testTasks(abiTasks, host))
+  if (!options['library-only']) await make(testTasks(abiTasks, toolchain, host))
 
   return inspectKernels(kernels.filter(({ task }) => kernelTasks.includes(task)))
 }
@@ -233,13 +235,14 @@ function addonLinkTask(objects, host) {
  * the objects of the ABI that need no CUDA.
  *
  * @param {Task[]} abiTasks
+ * @param {Toolchain} toolchain
  * @param {string} host
  * @returns {Task[]}
  */
-function testTasks(abiTasks, host) {
+function testTasks(abiTasks, toolchain, host) {
   const hostObjects = abiTasks
     .map(({ output }) => output)
-    .filter((output) => /\/(check_args|error|library)\.cc\.o$/.test(output))
+    .filter((output) => /\/(check_args|debug_log|error|library)\.cc\.o$/.test(output))
   const programs = list('test/abi', /_test\.c$/).map((source) => ({
     source,
     command: process.env.CC || 'gcc',
@@ -250,7 +253,10 @@ function testTasks(abiTasks, host) {
   const checks = list('test/abi', /_test\.cc$/).map((source) => ({
     source,
     command: compiler,
-    args: ['-std=c++17', '-Wall', '-Wextra', '-Werror', source],
+    args: [
+      ...['-std=c++17', '-Wall', '-Wextra', '-Werror', '-Wno-unknown-pragmas', source],
+      ...['-isystem', toolchain.include],
+    ],
     link: hostObjects,
     inputs: [source, ...hostObjects],
   }))
@@ -365,10 +371,11 @@ function removeOutputs() {
 /**
  * Tells the tests whether there is something to test.
  *
- * @param {string | undefined} reason - Why there is no usable build.
+ * @param {{ built: boolean, reason?: string, failure?: string }} status - Why there is no usable build: a reason lets
+ *   tests be skipped, a failure does not.
  */
-function writeStatus(reason) {
-  writeJson(statusFile, reason === undefined ? { built: true } : { built: false, reason })
+function writeStatus(status) {
+  writeJson(statusFile, status)
 }
 
 /**

@@ -237,3 +237,41 @@ describeNative('argument checks of the C ABI', () => {
     ])
   })
 })
+
+/** What debug_log_test writes to standard error under a value of the variable. */
+function logUnder(scopes: string | undefined): string[] {
+  const { FLASHSAMPLING_DEBUG: _, ...env } = process.env
+  const result = spawnSync(testProgram('debug_log_test'), {
+    encoding: 'utf8',
+    env: scopes === undefined ? env : { ...env, FLASHSAMPLING_DEBUG: scopes },
+  })
+  expect(result.status).toBe(0)
+  return result.stderr.split('\n').filter(Boolean)
+}
+
+describeNative('FLASHSAMPLING_DEBUG', () => {
+  it.each([undefined, '', '1', 'tile', 'abide', 'tile,xabi'])('%j logs no call', (scopes) => {
+    expect(logUnder(scopes)).toEqual([])
+  })
+
+  it.each(['abi', 'abi,tile', 'tile,abi'])('%j logs one line for each call', (scopes) => {
+    const lines = logUnder(scopes)
+    expect(lines).toHaveLength(3)
+    expect(lines[0]).toMatch(
+      /^flashsampling: flashsampling_sample device=3 stream=0x40 batch_size=4 /,
+    )
+    expect(lines[1]).toMatch(
+      /^flashsampling: flashsampling_merge device=3 stream=0x40 num_shards=2 /,
+    )
+    expect(lines[2]).toMatch(/^flashsampling: flashsampling_sample_from_logits device=3 /)
+  })
+
+  it('names sizes and the pointers that are set', () => {
+    const [sample = ''] = logUnder('abi')
+    for (const part of ['hidden_size=64', 'weight=0x2000', 'weight_stride=72', 'seed=0x5000']) {
+      expect(sample).toContain(` ${part}`)
+    }
+    expect(sample).not.toContain('temperature')
+    expect(sample).toMatch(/ workspace=0x4000 workspace_bytes=4096$/)
+  })
+})

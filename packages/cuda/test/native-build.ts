@@ -5,19 +5,30 @@ import { describe, it } from 'vitest'
 
 const folder = new URL('../', import.meta.url)
 
-/** Why there are no native binaries to test; undefined where there are. */
-const missingBuild: string | undefined = readReason()
+/** What the build wrote: it may have been left out for a reason, which skips tests, or have failed. */
+interface BuildStatus {
+  built: boolean
+  reason?: string
+  failure?: string
+}
+
+const status = readStatus()
 
 /**
- * A suite that needs the native binaries: without them, one test that says why it is skipped.
+ * A suite that needs the native binaries: where they could not be built, one test that says why it is skipped.
  *
  * @param title - Of the suite.
  * @param body - Its tests.
  */
 export function describeNative(title: string, body: () => void): void {
   describe(title, () => {
-    if (missingBuild === undefined) body()
-    else it('needs the native build', ({ skip }) => skip(missingBuild?.split('\n')[0]))
+    if (status.built) body()
+    else {
+      it('needs the native build', ({ skip }) => {
+        if (status.failure !== undefined) throw new Error(status.failure)
+        skip(status.reason?.split('\n')[0])
+      })
+    }
   })
 }
 
@@ -30,9 +41,8 @@ export function testProgram(name: string): string {
   return fileURLToPath(new URL(`build/native/test/${name}`, folder))
 }
 
-function readReason(): string | undefined {
+function readStatus(): BuildStatus {
   const file = new URL('build/native/status.json', folder)
-  if (!existsSync(file)) return 'the native code was not compiled, run npm run build:native'
-  const status: { built: boolean; reason?: string } = JSON.parse(readFileSync(file, 'utf8'))
-  return status.built ? undefined : (status.reason ?? 'the native code could not be compiled')
+  if (existsSync(file)) return JSON.parse(readFileSync(file, 'utf8'))
+  return { built: false, reason: 'the native code was not compiled, run npm run build:native' }
 }
