@@ -9,9 +9,9 @@
 namespace flashsampling {
 namespace {
 
-constexpr uint64_t kMatrixAlignment = 16;      // of rows that are loaded in 16-byte pieces
+constexpr uint64_t kMatrixAlignment = 16;  // of rows that are loaded in 16-byte pieces
 constexpr uint64_t kWorkspaceAlignment = 256;
-constexpr uint32_t kElementsPerPiece = 8;      // 16 bytes of bf16 or f16
+constexpr uint32_t kElementsPerPiece = 8;  // 16 bytes of bf16 or f16
 // Bytes between rows fit the 40 bits of a tensor map, and an offset into a matrix fits 63 bits.
 constexpr int64_t kStrideLimit = int64_t{1} << 39;
 constexpr uint64_t kTokenIdLimit = uint64_t{1} << 32;
@@ -42,8 +42,8 @@ flashsampling_status copy_args(const Args* args, const char* action, Args* out) 
   FS_REQUIRE_ARGUMENT(args != nullptr, "Cannot %s as \"args\" must not be NULL", action);
   const size_t size = args->struct_size;
   FS_REQUIRE_ARGUMENT(size >= kFirstSize<Args>,
-                      "Cannot %s as \"struct_size\" must be sizeof(the struct), at least %zu: current value is %zu", action,
-                      kFirstSize<Args>, size);
+                      "Cannot %s as \"struct_size\" must be sizeof(the struct), at least %zu: current value is %zu",
+                      action, kFirstSize<Args>, size);
   const size_t known = size < sizeof(Args) ? size : sizeof(Args);
   FS_REQUIRE(is_zero(reinterpret_cast<const char*>(args) + known, size - known), FLASHSAMPLING_NOT_SERVED,
              "Cannot %s as a field is set that this version of the library does not know: it knows %zu bytes, "
@@ -64,8 +64,8 @@ struct Checker {
   }
 
   flashsampling_status enumerator(uint32_t value, uint32_t count, const char* name) const {
-    FS_REQUIRE_ARGUMENT(value < count, "Cannot %s as \"%s\" must be from 0 to %" PRIu32 ": current value is %" PRIu32, action,
-                        name, count - 1, value);
+    FS_REQUIRE_ARGUMENT(value < count, "Cannot %s as \"%s\" must be from 0 to %" PRIu32 ": current value is %" PRIu32,
+                        action, name, count - 1, value);
     return FLASHSAMPLING_OK;
   }
 
@@ -83,8 +83,8 @@ struct Checker {
   flashsampling_status aligned(const void* pointer, uint64_t alignment, const char* name) const {
     const uint64_t address = reinterpret_cast<uintptr_t>(pointer);
     FS_REQUIRE_ARGUMENT(address % alignment == 0,
-                        "Cannot %s as \"%s\" must be aligned to %" PRIu64 " bytes: current value is 0x%" PRIx64, action, name,
-                        alignment, address);
+                        "Cannot %s as \"%s\" must be aligned to %" PRIu64 " bytes: current value is 0x%" PRIx64, action,
+                        name, alignment, address);
     return FLASHSAMPLING_OK;
   }
 
@@ -102,17 +102,17 @@ struct Checker {
     if (*stride == 0) *stride = width;
     FS_RETURN_IF_FAILED(row_stride(*stride, width, stride_name));
     FS_REQUIRE_ARGUMENT(*stride % kElementsPerPiece == 0,
-                        "Cannot %s as \"%s\" must be a multiple of %" PRIu32 ": current value is %" PRId64, action, stride_name,
-                        kElementsPerPiece, *stride);
+                        "Cannot %s as \"%s\" must be a multiple of %" PRIu32 ": current value is %" PRId64, action,
+                        stride_name, kElementsPerPiece, *stride);
     return FLASHSAMPLING_OK;
   }
 
   flashsampling_status row_stride(int64_t stride, uint64_t width, const char* name) const {
     FS_REQUIRE_ARGUMENT(stride >= 0 && static_cast<uint64_t>(stride) >= width,
-                        "Cannot %s as \"%s\" must be >= %" PRIu64 " (one row): current value is %" PRId64, action, name, width,
-                        stride);
-    FS_REQUIRE_ARGUMENT(stride < kStrideLimit, "Cannot %s as \"%s\" must be < %" PRId64 ": current value is %" PRId64, action,
-                        name, kStrideLimit, stride);
+                        "Cannot %s as \"%s\" must be >= %" PRIu64 " (one row): current value is %" PRId64, action, name,
+                        width, stride);
+    FS_REQUIRE_ARGUMENT(stride < kStrideLimit, "Cannot %s as \"%s\" must be < %" PRId64 ": current value is %" PRId64,
+                        action, name, kStrideLimit, stride);
     return FLASHSAMPLING_OK;
   }
 
@@ -126,12 +126,13 @@ struct Checker {
   }
 
   // Token ids [start, start + count) as unsigned 32-bit numbers, and as what they are written as.
-  flashsampling_status token_range(uint32_t start, uint32_t count, bool written_as_int32, const char* count_name) const {
+  flashsampling_status token_range(uint32_t start, uint32_t count, bool written_as_int32,
+                                   const char* count_name) const {
     const uint64_t end = static_cast<uint64_t>(start) + count;
     const uint64_t limit = written_as_int32 ? kInt32TokenIdLimit : kTokenIdLimit;
     FS_REQUIRE_ARGUMENT(end <= limit,
-                        "Cannot %s as \"vocab_start\" + \"%s\" must be <= %" PRIu64 "%s: current value is %" PRIu64, action,
-                        count_name, limit, written_as_int32 ? " with int32 token ids" : "", end);
+                        "Cannot %s as \"vocab_start\" + \"%s\" must be <= %" PRIu64 "%s: current value is %" PRIu64,
+                        action, count_name, limit, written_as_int32 ? " with int32 token ids" : "", end);
     return FLASHSAMPLING_OK;
   }
 };
@@ -176,8 +177,8 @@ flashsampling_status check_sample_args(const flashsampling_sample_args* args, ui
   FS_RETURN_IF_FAILED(check.at_least_one(a.batch_size, "batch_size"));
   FS_RETURN_IF_FAILED(check.at_least_one(a.hidden_size, "hidden_size"));
   FS_REQUIRE_ARGUMENT(a.hidden_size % kElementsPerPiece == 0,
-                      "Cannot %s as \"hidden_size\" must be a multiple of %" PRIu32 ": current value is %" PRIu32, check.action,
-                      kElementsPerPiece, a.hidden_size);
+                      "Cannot %s as \"hidden_size\" must be a multiple of %" PRIu32 ": current value is %" PRIu32,
+                      check.action, kElementsPerPiece, a.hidden_size);
   FS_RETURN_IF_FAILED(check.at_least_one(a.shard_rows, "shard_rows"));
   if (a.max_num_samples == 0) a.max_num_samples = 1;
 
@@ -225,11 +226,13 @@ flashsampling_status check_merge_args(const flashsampling_merge_args* args, flas
 
   FS_RETURN_IF_FAILED(check.not_null(a.candidates, "candidates"));
   FS_RETURN_IF_FAILED(check.aligned(a.candidates, sizeof(uint64_t), "candidates"));
-  FS_REQUIRE_ARGUMENT(a.log_sum_exp != nullptr || (a.out_logprobs == nullptr && a.out_log_sum_exp == nullptr),
-                      "Cannot %s as \"log_sum_exp\" must not be NULL when \"out_logprobs\" or \"out_log_sum_exp\" is asked for",
-                      check.action);
+  FS_REQUIRE_ARGUMENT(
+      a.log_sum_exp != nullptr || (a.out_logprobs == nullptr && a.out_log_sum_exp == nullptr),
+      "Cannot %s as \"log_sum_exp\" must not be NULL when \"out_logprobs\" or \"out_log_sum_exp\" is asked for",
+      check.action);
   FS_REQUIRE_ARGUMENT(a.row_status != nullptr || a.out_row_status == nullptr,
-                      "Cannot %s as \"row_status\" must not be NULL when \"out_row_status\" is asked for", check.action);
+                      "Cannot %s as \"row_status\" must not be NULL when \"out_row_status\" is asked for",
+                      check.action);
   FS_RETURN_IF_FAILED(check.aligned(a.log_sum_exp, sizeof(float), "log_sum_exp"));
   FS_RETURN_IF_FAILED(check.aligned(a.row_status, sizeof(int32_t), "row_status"));
   FS_RETURN_IF_FAILED(check_rows(check, a));
@@ -274,8 +277,8 @@ flashsampling_status check_workspace(const void* workspace, uint64_t workspace_b
   FS_RETURN_IF_FAILED(check.not_null(workspace, "workspace"));
   FS_RETURN_IF_FAILED(check.aligned(workspace, kWorkspaceAlignment, "workspace"));
   FS_REQUIRE(workspace_bytes >= needed_bytes, FLASHSAMPLING_WORKSPACE_TOO_SMALL,
-             "Cannot %s as \"workspace_bytes\" must be >= %" PRIu64 ": current value is %" PRIu64, check.action, needed_bytes,
-             workspace_bytes);
+             "Cannot %s as \"workspace_bytes\" must be >= %" PRIu64 ": current value is %" PRIu64, check.action,
+             needed_bytes, workspace_bytes);
   return FLASHSAMPLING_OK;
 }
 

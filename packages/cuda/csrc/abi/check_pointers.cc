@@ -35,11 +35,12 @@ flashsampling_status PointerChecker::look_up(const void* pointer, const char* na
   cudaPointerAttributes attributes;
   FS_CHECK_CUDA(cudaPointerGetAttributes(&attributes, pointer));
   FS_REQUIRE_ARGUMENT(attributes.type != cudaMemoryTypeUnregistered,
-                      "Cannot %s as \"%s\" must be device memory: current value is the host address %p", action_, name, pointer);
+                      "Cannot %s as \"%s\" must be device memory: current value is the host address %p", action_, name,
+                      pointer);
   if (!must_be_local) return FLASHSAMPLING_OK;
   FS_REQUIRE_ARGUMENT(attributes.type != cudaMemoryTypeHost,
-                      "Cannot %s as \"%s\" must be device memory: current value is page-locked host memory at %p", action_, name,
-                      pointer);
+                      "Cannot %s as \"%s\" must be device memory: current value is page-locked host memory at %p",
+                      action_, name, pointer);
   FS_REQUIRE_ARGUMENT(attributes.type != cudaMemoryTypeDevice || attributes.device == context_.device.device_index,
                       "Cannot %s as \"%s\" must be memory of device %d: it lies on device %d", action_, name,
                       context_.device.device_index, attributes.device);

@@ -1,12 +1,13 @@
-// Recognises host memory where device memory is asked for: a kernel that reads it would end the process's use of the GPU.
+// Recognises host memory where device memory is asked for: a kernel that reads it would end the process's use of the
+// GPU.
 #pragma once
 
 #include "context.h"
 
 namespace flashsampling {
 
-// Looks up where pointers lie, one by one; the first that no kernel may touch is the failure. Nothing is looked up while the
-// stream is being captured.
+// Looks up where pointers lie, one by one; the first that no kernel may touch is the failure. Nothing is looked up
+// while the stream is being captured.
 class PointerChecker {
  public:
   PointerChecker(const flashsampling_context& context, cudaStream_t stream, const char* action);

@@ -17,7 +17,8 @@ flashsampling_status check_device_index(int32_t device_index, const char* action
   int count = 0;
   FS_CHECK_CUDA(cudaGetDeviceCount(&count));
   FS_REQUIRE_ARGUMENT(device_index >= 0 && device_index < count,
-                      "Cannot %s as \"device_index\" must be from 0 to %d: current value is %d", action, count - 1, device_index);
+                      "Cannot %s as \"device_index\" must be from 0 to %d: current value is %d", action, count - 1,
+                      device_index);
   return FLASHSAMPLING_OK;
 }
 
@@ -117,8 +118,8 @@ flashsampling_status flashsampling_device_properties_get(int32_t device_index, f
   const char* action = "read device properties";
   FS_REQUIRE_ARGUMENT(out != nullptr, "Cannot %s as \"out\" must not be NULL", action);
   FS_REQUIRE_ARGUMENT(out->struct_size >= kFirstPropertiesSize,
-                      "Cannot %s as \"struct_size\" must be sizeof(the struct), at least %zu: current value is %u", action,
-                      kFirstPropertiesSize, out->struct_size);
+                      "Cannot %s as \"struct_size\" must be sizeof(the struct), at least %zu: current value is %u",
+                      action, kFirstPropertiesSize, out->struct_size);
   FS_RETURN_IF_FAILED(check_device_index(device_index, action));
   DeviceInfo device;
   FS_RETURN_IF_FAILED(read_device(device_index, &device));

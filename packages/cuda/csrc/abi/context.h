@@ -37,13 +37,14 @@ class DeviceGuard {
   cudaError_t error_ = cudaSuccess;
 };
 
-// INVALID_ARGUMENT for NULL, for a destroyed context and for a pointer that never was one; UNAVAILABLE for NULL where no GPU is.
+// INVALID_ARGUMENT for NULL, for a destroyed context and for a pointer that never was one; UNAVAILABLE for NULL where
+// no GPU is.
 flashsampling_status check_context(const flashsampling_context* context, const char* action);
 
 }  // namespace flashsampling
 
 // Begins a function with a context: checks it and makes its GPU current until the function returns.
-#define FS_ENTER(context, action)                                      \
-  FS_RETURN_IF_FAILED(::flashsampling::check_context(context, action)); \
+#define FS_ENTER(context, action)                                              \
+  FS_RETURN_IF_FAILED(::flashsampling::check_context(context, action));        \
   const ::flashsampling::DeviceGuard fs_guard((context)->device.device_index); \
   FS_CHECK_CUDA(fs_guard.error())

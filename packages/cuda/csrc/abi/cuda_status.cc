@@ -13,20 +13,14 @@ const char* unavailable_reason(cudaError_t error) {
         return "no NVIDIA driver is installed (libcuda.so.1 was not found)";
       }
       return "the NVIDIA driver is older than the CUDA runtime of this library";
-    case cudaErrorNoDevice:
-      return "the NVIDIA driver shows no GPU to this process (see CUDA_VISIBLE_DEVICES)";
-    case cudaErrorStubLibrary:
-      return "libcuda.so.1 is the stub library, not a driver";
-    case cudaErrorSystemDriverMismatch:
-      return "the NVIDIA driver's kernel module and library differ in version";
+    case cudaErrorNoDevice: return "the NVIDIA driver shows no GPU to this process (see CUDA_VISIBLE_DEVICES)";
+    case cudaErrorStubLibrary: return "libcuda.so.1 is the stub library, not a driver";
+    case cudaErrorSystemDriverMismatch: return "the NVIDIA driver's kernel module and library differ in version";
     case cudaErrorSystemNotReady:
     case cudaErrorInitializationError:
-    case cudaErrorOperatingSystem:
-      return "the NVIDIA driver could not be initialised";
-    case cudaErrorDevicesUnavailable:
-      return "the GPU is in use by another process in exclusive mode";
-    default:
-      return nullptr;
+    case cudaErrorOperatingSystem: return "the NVIDIA driver could not be initialised";
+    case cudaErrorDevicesUnavailable: return "the GPU is in use by another process in exclusive mode";
+    default: return nullptr;
   }
 }
 
@@ -42,7 +36,8 @@ flashsampling_status fail_cuda(cudaError_t error, const char* expression, const 
   }
   const flashsampling_status status =
       error == cudaErrorMemoryAllocation ? FLASHSAMPLING_OUT_OF_MEMORY : FLASHSAMPLING_CUDA_ERROR;
-  return fail(status, expression, file, line, "CUDA failed with %s: %s", cudaGetErrorName(error), cudaGetErrorString(error));
+  return fail(status, expression, file, line, "CUDA failed with %s (%d): %s", cudaGetErrorName(error),
+              static_cast<int>(error), cudaGetErrorString(error));
 }
 
 }  // namespace flashsampling

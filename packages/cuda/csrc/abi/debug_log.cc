@@ -83,7 +83,8 @@ class Line {
 
 }  // namespace
 
-void log_call(const flashsampling_context& context, const flashsampling_sample_args& args, flashsampling_stream stream) {
+void log_call(const flashsampling_context& context, const flashsampling_sample_args& args,
+              flashsampling_stream stream) {
   if (!is_enabled()) return;
   Line line("flashsampling_sample", context, stream);
   line.number("batch_size", args.batch_size);
@@ -119,7 +120,8 @@ void log_call(const flashsampling_context& context, const flashsampling_merge_ar
   line.outputs(args);
 }
 
-void log_call(const flashsampling_context& context, const flashsampling_logits_args& args, flashsampling_stream stream) {
+void log_call(const flashsampling_context& context, const flashsampling_logits_args& args,
+              flashsampling_stream stream) {
   if (!is_enabled()) return;
   Line line("flashsampling_sample_from_logits", context, stream);
   line.number("batch_size", args.batch_size);

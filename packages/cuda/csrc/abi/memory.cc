@@ -14,7 +14,8 @@ flashsampling_status check_size(uint64_t bytes, void** out_pointer, const char* 
 }
 
 // The text of an exhausted memory says how much was asked for.
-flashsampling_status check_allocation(cudaError_t error, uint64_t bytes, const char* action, const char* expression, int line) {
+flashsampling_status check_allocation(cudaError_t error, uint64_t bytes, const char* action, const char* expression,
+                                      int line) {
   if (error == cudaSuccess) return FLASHSAMPLING_OK;
   if (error != cudaErrorMemoryAllocation) return fail_cuda(error, expression, __FILE__, line);
   (void)cudaGetLastError();
@@ -92,8 +93,8 @@ flashsampling_status flashsampling_copy_to_device(flashsampling_context* context
   return FLASHSAMPLING_OK;
 }
 
-flashsampling_status flashsampling_copy_to_host(flashsampling_context* context, void* host, const void* device, uint64_t bytes,
-                                                flashsampling_stream stream) {
+flashsampling_status flashsampling_copy_to_host(flashsampling_context* context, void* host, const void* device,
+                                                uint64_t bytes, flashsampling_stream stream) {
   FS_ENTER(context, "copy to the host");
   if (bytes == 0) return FLASHSAMPLING_OK;
   FS_RETURN_IF_FAILED(check_copy(device, host, "copy to the host"));

@@ -21,8 +21,9 @@ cudaStream_t as_stream(flashsampling_stream stream) { return static_cast<cudaStr
 
 template <typename Args>
 RowParams rows_of(const Args& args) {
-  return {args.temperature, args.seed,       args.position,          args.draw_index, args.num_samples,
-          args.logit_bias,  args.logit_bias_stride, nullptr, 0};
+  return {args.temperature,       args.seed,        args.position,
+          args.draw_index,        args.num_samples, args.logit_bias,
+          args.logit_bias_stride, nullptr,          0};
 }
 
 template <typename Args>
@@ -35,9 +36,9 @@ RowParams rows_with_mask_of(const Args& args) {
 
 template <typename Args>
 SampleOutputs outputs_of(const Args& args) {
-  return {args.out_token_ids,   args.token_id_type == FLASHSAMPLING_TOKEN_ID_INT64,
-          args.out_logprobs,    args.out_log_sum_exp,
-          args.out_row_status,  nullptr};
+  return {args.out_token_ids,  args.token_id_type == FLASHSAMPLING_TOKEN_ID_INT64,
+          args.out_logprobs,   args.out_log_sum_exp,
+          args.out_row_status, nullptr};
 }
 
 template <typename Args>
@@ -81,8 +82,8 @@ flashsampling_status flashsampling_workspace_bytes(flashsampling_context* contex
   return FLASHSAMPLING_OK;
 }
 
-flashsampling_status flashsampling_workspace_init(flashsampling_context* context, void* workspace, uint64_t workspace_bytes,
-                                                  flashsampling_stream stream) {
+flashsampling_status flashsampling_workspace_init(flashsampling_context* context, void* workspace,
+                                                  uint64_t workspace_bytes, flashsampling_stream stream) {
   FS_ENTER(context, "prepare the workspace");
   FS_RETURN_IF_FAILED(check_workspace(workspace, workspace_bytes, kWorkspaceBytes));
   PointerChecker pointers(*context, as_stream(stream), "prepare the workspace");
@@ -158,15 +159,14 @@ flashsampling_status flashsampling_merge(flashsampling_context* context, const f
   return FLASHSAMPLING_OK;
 }
 
-flashsampling_status flashsampling_sample_from_logits(flashsampling_context* context, const flashsampling_logits_args* args,
+flashsampling_status flashsampling_sample_from_logits(flashsampling_context* context,
+                                                      const flashsampling_logits_args* args,
                                                       flashsampling_stream stream) {
   FS_ENTER(context, "sample from logits");
   flashsampling_logits_args a;
   FS_RETURN_IF_FAILED(check_logits_args(args, kWorkspaceBytes, &a));
   PointerChecker pointers(*context, as_stream(stream), "sample from logits");
-  pointers.local(a.logits, "logits")
-      .local(a.workspace, "workspace")
-      .reachable(a.allowed_tokens, "allowed_tokens");
+  pointers.local(a.logits, "logits").local(a.workspace, "workspace").reachable(a.allowed_tokens, "allowed_tokens");
   check_row_pointers(a, &pointers);
   FS_RETURN_IF_FAILED(pointers.status());
 

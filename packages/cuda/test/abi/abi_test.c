@@ -8,7 +8,8 @@
 #include "flashsampling.h"
 
 static void report(const char* call, flashsampling_status status) {
-  printf("%s: %s: %s\n", call, flashsampling_status_name(status), status == FLASHSAMPLING_OK ? "" : flashsampling_last_error());
+  printf("%s: %s: %s\n", call, flashsampling_status_name(status),
+         status == FLASHSAMPLING_OK ? "" : flashsampling_last_error());
 }
 
 int main(void) {

@@ -1,5 +1,5 @@
-// Runs the argument checks of the ABI on arguments that are wrong in one way each. Linked with the objects that need no CUDA.
-// Prints one line per case, "case: status: text", which abi.test.ts compares.
+// Runs the argument checks of the ABI on arguments that are wrong in one way each. Linked with the objects that need no
+// CUDA. Prints one line per case, "case: status: text", which abi.test.ts compares.
 #include <cinttypes>
 #include <cstddef>
 #include <cstdio>
@@ -234,7 +234,8 @@ void default_cases() {
   const flashsampling_sample_args args = good_sample();
   flashsampling_sample_args checked;
   report("defaults", check_sample_args(&args, kWorkspaceBytes, &checked));
-  std::printf("defaults filled in: max_num_samples %" PRIu32 ", hidden_states_stride %" PRId64 ", weight_stride %" PRId64 "\n",
+  std::printf("defaults filled in: max_num_samples %" PRIu32 ", hidden_states_stride %" PRId64
+              ", weight_stride %" PRId64 "\n",
               checked.max_num_samples, checked.hidden_states_stride, checked.weight_stride);
 }
 

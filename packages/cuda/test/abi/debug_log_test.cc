@@ -1,4 +1,5 @@
-// Logs one call of each kind, as the ABI does before a launch. Linked with the logger alone; abi.test.ts compares standard error.
+// Logs one call of each kind, as the ABI does before a launch. Linked with the logger alone; abi.test.ts compares
+// standard error.
 #include "../../csrc/abi/debug_log.h"
 
 using namespace flashsampling;
