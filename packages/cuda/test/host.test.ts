@@ -13,7 +13,7 @@ describe.skipIf(compiler === undefined)(
   () => {
     beforeAll(() => {
       process.env.FLASHSAMPLING_NATIVE_PATH = buildHostLibrary(compiler as string)
-    })
+    }, 120_000)
 
     it('says that it is available, and which devices there are', () => {
       expect(isAvailable()).toBe(true)
