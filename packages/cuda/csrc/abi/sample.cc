@@ -62,8 +62,7 @@ flashsampling_status choose_kernel(const flashsampling_context& context, uint32_
   }
   FS_REQUIRE(*out_kernel != FLASHSAMPLING_KERNEL_SM90A || context.serves_sm90a, FLASHSAMPLING_UNSUPPORTED_DEVICE,
              "Cannot sample tokens as \"kernel\" sm90a needs compute capability 9.0 and a driver with tensor maps: "
-             "device %d (%s) "
-             "has compute capability %d.%d",
+             "device %d (%s) has compute capability %d.%d",
              context.device.device_index, context.name, context.device.compute_major, context.device.compute_minor);
   return FLASHSAMPLING_OK;
 }
