@@ -19,7 +19,7 @@ describe.skipIf(reason !== undefined)(title, () => {
   ] as const)(
     'stays within 1e-5 of float64 for all 2^32 values of the bits (%s)',
     (name, scheme) => {
-      const ask = buildHostProgram(compiler as string)
+      const ask = buildHostProgram(compiler as string, 'device_math_test.cc')
       const [answer] = ask([`sweep ${scheme} 0 4294967296 1`])
       const [maxError, bitsOfMax] = (answer as string[]).map(Number)
       console.info(`${name}: largest error ${maxError?.toExponential(3)} at bits ${bitsOfMax}`)

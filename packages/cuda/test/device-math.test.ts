@@ -62,7 +62,8 @@ const contract = JSON.parse(
   readFileSync(new URL('../../../fixtures/contract.json', import.meta.url), 'utf8'),
 ) as Contract
 const compiler = findCompiler()
-const program = compiler === undefined ? undefined : buildHostProgram(compiler)
+const program =
+  compiler === undefined ? undefined : buildHostProgram(compiler, 'device_math_test.cc')
 
 const title = `device math on the host${program ? '' : ' (skipped: no C++ compiler found)'}`
 describe.skipIf(program === undefined)(title, () => {

@@ -1,4 +1,4 @@
-/** Compiles `native/device_math_test.cc` with the host's C++ compiler and talks to it. */
+/** Compiles programs of `native/` with the host's C++ compiler and talks to them. */
 import { execFileSync, spawnSync } from 'node:child_process'
 import { mkdtempSync } from 'node:fs'
 import { tmpdir } from 'node:os'
@@ -6,7 +6,7 @@ import { join } from 'node:path'
 import { fileURLToPath } from 'node:url'
 
 const kernels = fileURLToPath(new URL('../csrc/kernels', import.meta.url))
-const source = fileURLToPath(new URL('native/device_math_test.cc', import.meta.url))
+const native = fileURLToPath(new URL('native', import.meta.url))
 
 /** The C++ compiler that runs here, or undefined. */
 export function findCompiler(): string | undefined {
@@ -18,16 +18,20 @@ export function findCompiler(): string | undefined {
 export type HostProgram = (commands: readonly string[]) => string[][]
 
 /**
- * Builds the program in a temporary folder, with all warnings as errors.
+ * Builds a program in a temporary folder, with all warnings as errors.
  *
  * @param compiler - From {@link findCompiler}.
+ * @param file - Name of its source in `native/`.
  * @returns The program.
  * @throws Error with the compiler's messages.
  */
-export function buildHostProgram(compiler: string): HostProgram {
-  const program = join(mkdtempSync(join(tmpdir(), 'flashsampling-host-')), 'device_math_test')
-  const flags = ['-std=c++17', '-O2', '-Wall', '-Wextra', '-Werror']
-  execFileSync(compiler, [...flags, '-pthread', '-I', kernels, source, '-o', program])
+export function buildHostProgram(compiler: string, file: string): HostProgram {
+  const program = join(mkdtempSync(join(tmpdir(), 'flashsampling-host-')), 'program')
+  const warnings = ['-Wall', '-Wextra', '-Werror', '-Wno-unknown-pragmas']
+  const folders = ['-I', kernels, '-I', native, '-I', join(native, 'emulation')]
+  const source = join(native, file)
+  const flags = ['-std=c++17', '-O2', ...warnings, '-pthread', ...folders]
+  execFileSync(compiler, [...flags, source, '-o', program])
   return (commands) => {
     const input = commands.map((command) => `${command}\n`).join('')
     const output = execFileSync(program, { input, encoding: 'utf8', maxBuffer: 2 ** 28 })

@@ -8,6 +8,7 @@
 #include <cuda_bf16.h>
 #include <cuda_fp16.h>
 
+#include <cstring>
 #include <type_traits>
 
 #include "common/candidate.h"
@@ -22,8 +23,8 @@ namespace flashsampling::logits {
 constexpr uint32_t kGroup = 16;
 constexpr int kNumThreads = 128;
 constexpr int kNumWarps = kNumThreads / kWarpSize;
-// Derived: at most 80 registers a thread, which the kernels keep to without spilling.
-constexpr int kBlocksPerMultiprocessor = 6;
+// Blocks that run at once: 72 registers a thread (CUDA 13.0, sm_80 and sm_90). A bound in __launch_bounds__ makes them spill.
+constexpr int kBlocksPerMultiprocessor = 7;
 
 struct Args {
   uint32_t vocab_size, vocab_start, max_num_samples;
@@ -59,7 +60,9 @@ FS_DEVICE void load_aligned(const T* source, float (&values)[kGroup]) {
         values[i * kPerLoad + 2 * j] = __uint_as_float(words[j] << 16);
         values[i * kPerLoad + 2 * j + 1] = __uint_as_float(words[j] & 0xFFFF0000u);
       } else {
-        const float2 pair = __half22float2(*reinterpret_cast<const __half2*>(&words[j]));
+        __half2 halves;
+        memcpy(&halves, &words[j], sizeof(halves));
+        const float2 pair = __half22float2(halves);
         values[i * kPerLoad + 2 * j] = pair.x;
         values[i * kPerLoad + 2 * j + 1] = pair.y;
       }
@@ -163,7 +166,7 @@ FS_DEVICE LogMass add_log_mass(LogMass mass, const float (&values)[kGroup], floa
 }
 
 template <class T>
-__global__ void __launch_bounds__(kNumThreads, kBlocksPerMultiprocessor)
+__global__ void __launch_bounds__(kNumThreads)
     logits_sample_kernel(const __grid_constant__ Args args) {
   __shared__ uint64_t best[kNumWarps][kMaxSlots];  // packed winners of every warp, by draw of the pass
   __shared__ RowKey keys[kMaxSlots];

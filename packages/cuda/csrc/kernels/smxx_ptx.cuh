@@ -6,7 +6,16 @@
 #include "common/macros.h"
 #include "common/sample_params.h"
 
+// Host builds, which run the kernel by emulation, bring functions of their own: test/native/emulation.
+#if defined(__CUDACC__)
+
 namespace flashsampling::smxx {
+
+// The shared memory that the launch asked for.
+FS_DEVICE uint8_t* dynamic_shared() {
+  extern __shared__ __align__(128) uint8_t shared_bytes[];
+  return shared_bytes;
+}
 
 FS_DEVICE uint32_t shared_address(const void* pointer) { return static_cast<uint32_t>(__cvta_generic_to_shared(pointer)); }
 
@@ -48,3 +57,5 @@ FS_DEVICE void multiply_accumulate(float (&d)[4], const uint32_t (&a)[4], uint32
 }
 
 }  // namespace flashsampling::smxx
+
+#endif

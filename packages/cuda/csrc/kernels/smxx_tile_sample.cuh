@@ -339,8 +339,7 @@ FS_DEVICE void publish(const Args& args, Shared<Config>* shared, Workspace* work
 
 template <class Config, Dtype kDtype>
 __global__ void __launch_bounds__(kNumThreads, 2) smxx_tile_sample(const __grid_constant__ Args args) {
-  extern __shared__ __align__(128) uint8_t shared_bytes[];
-  Shared<Config>* shared = reinterpret_cast<Shared<Config>*>(shared_bytes);
+  Shared<Config>* shared = reinterpret_cast<Shared<Config>*>(dynamic_shared());
   const SampleParams& params = args.params;
   const TileSchedule schedule(args);
   const uint32_t num_slices = (params.hidden_size + kTileHidden - 1) / kTileHidden;

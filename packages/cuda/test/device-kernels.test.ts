@@ -1,0 +1,173 @@
+/** The portable kernels, run thread by thread on the host against a plain loop over tokens: no GPU, no nvcc. */
+import { describe, expect, it } from 'vitest'
+import { buildHostProgram, findCompiler } from './host-program.ts'
+
+const FLAGS = {
+  temperatures: 1,
+  bias: 2,
+  mask: 4,
+  sharedRow: 8,
+  numSamples: 16,
+  int64: 32,
+  padded: 64,
+  invalid: 128,
+  maskedRow: 256,
+  logprobs: 512,
+  misaligned: 1024,
+} as const
+
+interface KernelCase {
+  /** 0 bf16, 1 f16, 2 f32 (logits only). */
+  type?: number
+  batchSize?: number
+  vocabSize?: number
+  vocabStart?: number
+  hiddenSize?: number
+  numDraws?: number
+  numBlocks?: number
+  /** 0 flash, 1 vllm. */
+  scheme?: number
+  /** 0 transformed, 1 raw. */
+  mode?: number
+  flags?: (keyof typeof FLAGS)[]
+}
+
+const compiler = findCompiler()
+const ask =
+  compiler === undefined ? undefined : buildHostProgram(compiler, 'device_kernels_test.cc')
+
+/** Runs cases, each with its own random numbers; every answer must say how many rows were equal. */
+function expectEqual(kernel: 'smxx' | 'logits', cases: readonly KernelCase[]): void {
+  const commands = cases.map((options, index) => {
+    const { type = 0, batchSize = 3, vocabSize = 300, vocabStart = 0, hiddenSize = 72 } = options
+    const { numDraws = 1, numBlocks = 2, scheme = 0, mode = 0, flags = [] } = options
+    const bits = flags.reduce((sum, flag) => sum | FLAGS[flag], 0)
+    const shape = [type, batchSize, vocabSize, vocabStart, hiddenSize, numDraws, numBlocks]
+    return [kernel, ...shape, scheme, mode, bits, index + 1].join(' ')
+  })
+  const answers = (ask as NonNullable<typeof ask>)(commands).map((answer) => answer.join(' '))
+  const outcomes = commands.map((command, i) => `${command}: ${answers[i]}`)
+  expect(outcomes).toEqual(
+    commands.map((command, i) => `${command}: ${cases[i]?.batchSize ?? 3} equal`),
+  )
+}
+
+/** Every combination of one value for each key. */
+function combine(choices: { [K in keyof KernelCase]: KernelCase[K][] }): KernelCase[] {
+  return Object.entries(choices).reduce<KernelCase[]>(
+    (cases, [key, values]) =>
+      cases.flatMap((one) => values.map((value) => ({ ...one, [key]: value }))),
+    [{}],
+  )
+}
+
+const TRANSFORMS: (keyof typeof FLAGS)[][] = [
+  ['temperatures'],
+  ['bias'],
+  ['mask'],
+  ['temperatures', 'bias', 'mask', 'sharedRow', 'logprobs'],
+  ['temperatures', 'bias', 'mask', 'maskedRow', 'logprobs', 'int64'],
+]
+
+const DRAWS: (keyof typeof FLAGS)[][] = [['numSamples', 'temperatures', 'logprobs'], ['int64']]
+
+const title = `portable kernels on the host${ask ? '' : ' (skipped: no C++ compiler found)'}`
+describe.skipIf(ask === undefined)(title, () => {
+  describe('smxx_tile_sample', () => {
+    it('gives the tokens of a plain loop at every width, in both storage types', () => {
+      const batchSizes = [1, 7, 8, 9, 16, 23, 32, 33, 64, 65, 128, 130]
+      expectEqual('smxx', combine({ batchSize: batchSizes, type: [0, 1], vocabSize: [150] }))
+    })
+
+    it('serves any number of tokens, from any first token, over any number of blocks', () => {
+      expectEqual(
+        'smxx',
+        combine({
+          vocabSize: [1, 8, 15, 16, 17, 129, 300, 1031],
+          vocabStart: [0, 5, 8, 1003],
+          numBlocks: [1, 3],
+          hiddenSize: [16],
+        }),
+      )
+    })
+
+    it('serves every multiple of 8 as hidden size, and rows with padding between them', () => {
+      const hiddenSizes = [8, 16, 24, 56, 64, 72, 128, 200, 512]
+      expectEqual('smxx', combine({ hiddenSize: hiddenSizes, flags: [[], ['padded']] }))
+      expectEqual('smxx', combine({ hiddenSize: hiddenSizes, batchSize: [20], vocabSize: [40] }))
+    })
+
+    it('applies temperature, bias and mask, and reports masses, in both schemes and modes', () => {
+      const common = { vocabStart: [21], scheme: [0, 1], mode: [0, 1], flags: TRANSFORMS }
+      expectEqual('smxx', combine({ ...common, batchSize: [10] }))
+      expectEqual(
+        'smxx',
+        combine({ ...common, batchSize: [40], vocabSize: [100], hiddenSize: [16] }),
+      )
+    })
+
+    it('takes several draws of a row, in one pass or more', () => {
+      const small = { vocabSize: [50], hiddenSize: [16], flags: DRAWS }
+      expectEqual('smxx', combine({ ...small, batchSize: [1, 9, 130], numDraws: [3] }))
+      expectEqual('smxx', combine({ ...small, batchSize: [1], numDraws: [40, 300] }))
+    })
+
+    it('makes rows with NaN or +Infinity errors, and no other row', () => {
+      expectEqual(
+        'smxx',
+        combine({
+          batchSize: [5, 20],
+          type: [0, 1],
+          flags: [['invalid'], ['invalid', 'mask', 'logprobs', 'temperatures']],
+        }),
+      )
+    })
+  })
+
+  describe('logits_sample', () => {
+    it('gives the tokens of a plain loop in every storage type, aligned or not', () => {
+      expectEqual(
+        'logits',
+        combine({
+          type: [0, 1, 2],
+          batchSize: [1, 6],
+          vocabSize: [1, 15, 16, 17, 1031, 5000],
+          vocabStart: [0, 5, 160],
+          flags: [[], ['misaligned'], ['padded', 'logprobs']],
+        }),
+      )
+    })
+
+    it('applies temperature, bias and mask, and reports masses, in both schemes and modes', () => {
+      expectEqual(
+        'logits',
+        combine({
+          batchSize: [10],
+          vocabStart: [0, 21],
+          scheme: [0, 1],
+          mode: [0, 1],
+          flags: TRANSFORMS,
+        }),
+      )
+    })
+
+    it('takes several draws of a row, in one pass or more', () => {
+      expectEqual(
+        'logits',
+        combine({ batchSize: [1, 20, 130], numDraws: [3], vocabSize: [70], flags: DRAWS }),
+      )
+      expectEqual(
+        'logits',
+        combine({ batchSize: [1], numDraws: [40, 300], vocabSize: [70], flags: DRAWS }),
+      )
+    })
+
+    it('makes rows with NaN or +Infinity errors, and no other row', () => {
+      const flags: KernelCase['flags'][] = [
+        ['invalid'],
+        ['invalid', 'mask', 'logprobs', 'temperatures'],
+      ]
+      expectEqual('logits', combine({ batchSize: [10], type: [0, 1, 2], numBlocks: [1, 4], flags }))
+    })
+  })
+})
