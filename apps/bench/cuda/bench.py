@@ -21,13 +21,13 @@ FOLDER = Path(__file__).resolve().parent
 ROOT = FOLDER.parents[2]
 sys.path[:0] = [str(FOLDER), str(ROOT / "packages" / "cuda" / "python")]
 
-import torch  # noqa: E402
-
 import report  # noqa: E402
-from flashsampling_cuda import device_properties, version  # noqa: E402
+import torch  # noqa: E402
 from plan import BATCH_SIZES, DTYPES, SHAPES, VARIANTS, PlannedCell, full_plan, narrow, quick_plan  # noqa: E402
 from read_ceiling import ReadCeiling, ReadCeilingUnavailable  # noqa: E402
 from timing import Timed, time_in_turns  # noqa: E402
+
+from flashsampling_cuda import device_properties, version  # noqa: E402
 
 from contenders import CONTENDERS, POISON, Cell, Entry, Unavailable  # noqa: E402
 

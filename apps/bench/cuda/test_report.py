@@ -7,6 +7,8 @@ from pathlib import Path
 
 sys.path.insert(0, str(Path(__file__).resolve().parent))
 
+import itertools
+
 import plan
 import report
 
@@ -54,7 +56,7 @@ class Plan(unittest.TestCase):
     def test_heads_are_made_once_each(self) -> None:
         for cells in (plan.narrow(plan.full_plan()), plan.quick_plan()):
             heads = [(cell.shape, cell.dtype) for cell in cells]
-            changes = sum(a != b for a, b in zip(heads, heads[1:], strict=False))
+            changes = sum(a != b for a, b in itertools.pairwise(heads))
             self.assertEqual(changes, len(set(heads)) - 1)
 
 
