@@ -17,22 +17,30 @@ const packageRoot = fileURLToPath(new URL('..', import.meta.url))
 /** How long the trial in a child process may take, milliseconds. */
 const PROBE_TIMEOUT_MS = 20_000
 
-let loaded: NativeAddon | null = null
+/** The addon and where it came from. */
+export interface LoadedAddon {
+  /** The addon's module. */
+  addon: NativeAddon
+  /** Its file. */
+  path: string
+}
+
+let loaded: LoadedAddon | null = null
 
 /**
  * Loads the addon: the file that `FLASHSAMPLING_NATIVE_PATH` names, else the prebuilt binary of this package.
  *
  * A binary is loaded by a child process first (about 50 ms, once), so that one that crashes cannot take the program along.
  *
- * @returns The addon.
+ * @returns The addon and its file.
  * @throws {BackendUnavailableError} when there is none or it cannot be loaded; `attempts` names file and reason.
  */
-export function loadAddon(): NativeAddon {
+export function loadAddon(): LoadedAddon {
   loaded ??= findAndLoad()
   return loaded
 }
 
-function findAndLoad(): NativeAddon {
+function findAndLoad(): LoadedAddon {
   const path = process.env.FLASHSAMPLING_NATIVE_PATH || findPrebuilt()
   const crash = probe(path)
   if (crash !== null) throw unavailable(path, crash)
@@ -48,7 +56,7 @@ function findAndLoad(): NativeAddon {
       `the addon needs ABI version ${addon.builtForAbiVersion} of libflashsampling.so, which has ${addon.abiVersion}`,
     )
   }
-  return addon
+  return { addon, path }
 }
 
 function findPrebuilt(): string {

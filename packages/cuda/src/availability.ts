@@ -4,9 +4,9 @@
  * @module
  */
 import { type BackendAttempt, BackendUnavailableError } from '@flashsampling/core'
-import { loadAddon } from './addon.ts'
-import type { CudaDevice, NativeAddon } from './addon-types.ts'
-import { NO_DEVICE_HINTS, toPublicError } from './native-error.ts'
+import { type LoadedAddon, loadAddon } from './addon.ts'
+import type { CudaDevice } from './addon-types.ts'
+import { isNativeFailure, NO_DEVICE_HINTS, noDeviceError, toPublicError } from './native-error.ts'
 
 /** Outcome of {@link checkAvailability}. */
 export interface CudaAvailability {
@@ -52,7 +52,7 @@ export function isAvailable(): boolean {
  */
 export function checkAvailability(): CudaAvailability {
   try {
-    const devices = listDevices(loadAddon())
+    const devices = listDevices('look for CUDA devices', loadAddon())
     if (devices.some((device) => device.servesSm90a || device.servesSmxx)) {
       return { available: true, reason: '', attempts: [], hints: [], devices }
     }
@@ -68,11 +68,10 @@ export function checkAvailability(): CudaAvailability {
       devices,
     }
   } catch (error) {
-    const found = toPublicError(error)
     const { attempts, hints } =
-      found instanceof BackendUnavailableError
-        ? found
-        : { attempts: [{ backend: 'cuda', reason: String(found) }], hints: [] }
+      error instanceof BackendUnavailableError
+        ? error
+        : { attempts: [{ backend: 'cuda', reason: String(error) }], hints: [] }
     const reason = attempts.map((attempt) => `${attempt.backend}: ${attempt.reason}`).join('; ')
     return { available: false, reason, attempts, hints, devices: [] }
   }
@@ -81,13 +80,22 @@ export function checkAvailability(): CudaAvailability {
 /**
  * Lists the GPUs.
  *
- * @param addon - The addon.
+ * @param action - What they are wanted for, for the error's message.
+ * @param library - The addon.
  * @returns One entry per GPU, at least one.
+ * @throws {BackendUnavailableError} when there is no driver or no GPU.
  */
-export function listDevices(addon: NativeAddon): CudaDevice[] {
-  return Array.from({ length: addon.deviceCount() }, (_, deviceIndex) =>
-    addon.deviceProperties(deviceIndex),
-  )
+export function listDevices(action: string, { addon, path }: LoadedAddon): CudaDevice[] {
+  try {
+    return Array.from({ length: addon.deviceCount() }, (_, deviceIndex) =>
+      addon.deviceProperties(deviceIndex),
+    )
+  } catch (error) {
+    if (isNativeFailure(error) && error.status === 'UNAVAILABLE') {
+      throw noDeviceError(action, path, error)
+    }
+    throw toPublicError(error)
+  }
 }
 
 /**

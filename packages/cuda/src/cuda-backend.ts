@@ -23,7 +23,7 @@ import type {
   NativeContext,
   NativeSessionOptions,
 } from './addon-types.ts'
-import { describeDevice } from './availability.ts'
+import { describeDevice, listDevices } from './availability.ts'
 import { CudaBuffer, nativeBufferOf, upload } from './cuda-buffer.ts'
 import { CudaSession } from './cuda-session.ts'
 import { translateErrors } from './native-error.ts'
@@ -124,17 +124,16 @@ export function createCudaBackend(options: CudaBackendOptions = {}): CudaBackend
   if (!KERNELS.includes(kernel)) {
     throw invalidArgument(ACTION, 'kernel', '"auto", "sm90a" or "smxx"', kernel)
   }
-  const addon = loadAddon()
-  return translateErrors(() => {
-    const numDevices = addon.deviceCount()
-    if (deviceIndex >= numDevices) {
-      const rule = numDevices === 1 ? '0, the only GPU' : `from 0 to ${numDevices - 1}`
-      throw invalidArgument(ACTION, 'deviceIndex', rule, deviceIndex)
-    }
-    const device = addon.deviceProperties(deviceIndex)
-    checkKernel(device, kernel)
-    return new ContextBackend(new addon.Context(deviceIndex), device, kernel)
-  })
+  const library = loadAddon()
+  const devices = listDevices(ACTION, library)
+  const device = devices[deviceIndex]
+  if (device === undefined) {
+    const rule = devices.length === 1 ? '0, the only GPU' : `from 0 to ${devices.length - 1}`
+    throw invalidArgument(ACTION, 'deviceIndex', rule, deviceIndex)
+  }
+  checkKernel(device, kernel)
+  const context = translateErrors(() => new library.addon.Context(deviceIndex))
+  return new ContextBackend(context, device, kernel)
 }
 
 function checkKernel(device: CudaDevice, kernel: CudaKernel): void {

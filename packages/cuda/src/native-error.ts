@@ -30,6 +30,23 @@ export function isNativeFailure(error: unknown): error is NativeFailure {
 }
 
 /**
+ * The error of a machine whose library loads but that has no driver or GPU.
+ *
+ * @param action - What cannot be done, for example `create the CUDA backend`.
+ * @param path - The addon's file.
+ * @param failure - What the library reported.
+ * @returns The error to throw.
+ */
+export function noDeviceError(
+  action: string,
+  path: string,
+  failure: NativeFailure,
+): BackendUnavailableError {
+  const attempts = [{ backend: `cuda (${path})`, reason: failure.message }]
+  return new BackendUnavailableError(`Cannot ${action}`, attempts, NO_DEVICE_HINTS)
+}
+
+/**
  * The public error for something that the addon threw; other errors come back unchanged.
  *
  * @param error - What was caught.
@@ -49,7 +66,7 @@ export function toPublicError(error: unknown): unknown {
         NO_DEVICE_HINTS,
       )
     case 'UNSUPPORTED_DEVICE':
-      return new UnsupportedDeviceError(operation, 'what the kernel needs', message, {
+      return new UnsupportedDeviceError(operation, 'what the kernel asked for needs', message, {
         cause: error,
       })
     case 'NOT_SERVED':

@@ -446,7 +446,7 @@ const errorChecks: Check[] = [
   {
     name: 'addon: calls with wrong arguments throw and break nothing',
     async run() {
-      const { Context, deviceProperties } = loadAddon()
+      const { Context, deviceProperties } = loadAddon().addon
       for (const index of [-1, 1.5, Number.NaN, '0', undefined, null, {}]) {
         assert.throws(() => new Context(index as number))
         assert.throws(() => deviceProperties(index as number))
@@ -557,7 +557,7 @@ const errorChecks: Check[] = [
   {
     name: 'addon: a row with a temperature that no caller may pass is an error of its row',
     async run(context) {
-      const native = new (loadAddon().Context)(0)
+      const native = new (loadAddon().addon.Context)(0)
       context.keep(native)
       const buffer = context.keep(native.allocate(64 * 16))
       await buffer.write(new Uint8Array(64 * 16), 0, 64 * 16, 64 * 16)
