@@ -155,7 +155,8 @@ typedef struct flashsampling_sample_args {
   float* out_log_sum_exp;     /* [batch_size], of this shard's (transformed or raw) logits; -inf if all masked */
   int32_t* out_row_status;    /* [batch_size], flashsampling_row_status */
   uint64_t* out_candidates;   /* [batch_size, max_num_samples], packed winner of this shard for
-                                 flashsampling_merge(); 0 where no token may be drawn */
+                                 flashsampling_merge(); 0 where no token may be drawn. An invalid row's error
+                                 stands in their place, above every winner, so that a merge keeps it. */
 
   /* --- Workspace --- */
   void* workspace;            /* 256-byte aligned, prepared once by flashsampling_workspace_init(); calls that
