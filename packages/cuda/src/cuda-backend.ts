@@ -30,11 +30,11 @@ import { translateErrors } from './native-error.ts'
 
 const ACTION = 'create the CUDA backend'
 
-/** Kernels in the order of `flashsampling_kernel`. */
-const KERNELS = ['auto', 'sm90a', 'smxx'] as const
-
 /** Kernel that draws: `sm90a` is made for Hopper, `smxx` runs from compute capability 8.0 on. */
-export type CudaKernel = (typeof KERNELS)[number]
+export type CudaKernel = 'auto' | 'sm90a' | 'smxx'
+
+/** Kernels in the order of `flashsampling_kernel`. */
+const KERNELS: readonly CudaKernel[] = ['auto', 'sm90a', 'smxx']
 
 /** Options of {@link createCudaBackend}. */
 export interface CudaBackendOptions {

@@ -1,5 +1,6 @@
-// Entry of flashsampling.node: what addon-types.ts of the package describes, over the C ABI of flashsampling.h and nothing
-// else. Arguments are checked on the JavaScript thread, work runs on worker threads, errors are made on the way back.
+// Entry of flashsampling.node: what addon-types.ts of the package describes, over the C ABI of flashsampling.h and
+// nothing else. Arguments are checked on the JavaScript thread, work runs on worker threads, errors are made on the way
+// back.
 #include <napi.h>
 
 #include "arguments.h"

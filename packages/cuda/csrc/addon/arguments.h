@@ -75,8 +75,7 @@ View<T> read_array(Napi::Value value, const char* name) {
   napi_typedarray_type type;
   size_t length;
   void* data;
-  const napi_status status =
-      napi_get_typedarray_info(value.Env(), value, &type, &length, &data, nullptr, nullptr);
+  const napi_status status = napi_get_typedarray_info(value.Env(), value, &type, &length, &data, nullptr, nullptr);
   if (status != napi_ok || type != ElementType<T>::kType) throw wrong_type(value.Env(), name, ElementType<T>::kName);
   return {static_cast<const T*>(data), data == nullptr ? 0 : length};
 }

@@ -66,7 +66,8 @@ Napi::Value ContextObject::allocate(const Napi::CallbackInfo& info) {
   auto memory = std::make_shared<DeviceMemory>();
   throw_if_failed(env, memory->allocate(context, bytes, "reserve device memory"));
   DeviceBufferObject::Parts parts{context, memory, staging_, upload_stream_};
-  return env.GetInstanceData<AddonData>()->device_buffer.New({Napi::External<DeviceBufferObject::Parts>::New(env, &parts)});
+  return env.GetInstanceData<AddonData>()->device_buffer.New(
+      {Napi::External<DeviceBufferObject::Parts>::New(env, &parts)});
 }
 
 Napi::Value ContextObject::create_session(const Napi::CallbackInfo& info) {
@@ -74,7 +75,8 @@ Napi::Value ContextObject::create_session(const Napi::CallbackInfo& info) {
   const SharedContext context = checked_context(env);
   auto state = std::make_shared<SessionState>(context, read_session_options(read_object(info[0], "options")));
   throw_if_failed(env, state->initialize());
-  return env.GetInstanceData<AddonData>()->session.New({Napi::External<std::shared_ptr<SessionState>>::New(env, &state)});
+  return env.GetInstanceData<AddonData>()->session.New(
+      {Napi::External<std::shared_ptr<SessionState>>::New(env, &state)});
 }
 
 void ContextObject::release_staging(const Napi::CallbackInfo&) { staging_->clear(); }

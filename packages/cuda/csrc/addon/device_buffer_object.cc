@@ -13,21 +13,16 @@ class WriteWorker : public Napi::AsyncWorker {
  public:
   WriteWorker(Napi::Env env, DeviceBufferObject::Parts parts, std::unique_ptr<HostMemory> block, uint64_t byte_offset,
               uint64_t bytes)
-      : Napi::AsyncWorker(env, "flashsampling.write"),
-        deferred_(Napi::Promise::Deferred::New(env)),
-        parts_(std::move(parts)),
-        block_(std::move(block)),
-        byte_offset_(byte_offset),
-        bytes_(bytes) {}
+      : Napi::AsyncWorker(env, "flashsampling.write"), deferred_(Napi::Promise::Deferred::New(env)),
+        parts_(std::move(parts)), block_(std::move(block)), byte_offset_(byte_offset), bytes_(bytes) {}
 
   Napi::Promise promise() const { return deferred_.Promise(); }
 
   void Execute() override {
     constexpr const char* kOperation = "upload the weights";
-    failure_ = to_failure(
-        flashsampling_copy_to_device(parts_.context->get(), parts_.memory->get() + byte_offset_, block_->get(), bytes_,
-                                     parts_.upload_stream->get()),
-        kOperation);
+    failure_ = to_failure(flashsampling_copy_to_device(parts_.context->get(), parts_.memory->get() + byte_offset_,
+                                                       block_->get(), bytes_, parts_.upload_stream->get()),
+                          kOperation);
     const Failure late_failure = parts_.upload_stream->synchronize(kOperation);
     if (!failure_) failure_ = late_failure;
     parts_.staging->give_back(std::move(block_));
@@ -94,10 +89,10 @@ Napi::Value DeviceBufferObject::write(const Napi::CallbackInfo& info) {
   const uint64_t stride = read_integer(info[3], "rowStrideBytes", row_bytes, byte_length_);
   const uint64_t num_rows = source.length / row_bytes;
   if (source.length == 0 || source.length % row_bytes != 0 || num_rows > (byte_length_ - byte_offset) / stride) {
-    throw Napi::RangeError::New(env, "\"source\" must hold whole rows that fit the buffer: " +
-                                         std::to_string(source.length) + " bytes in rows of " +
-                                         std::to_string(row_bytes) + " at offset " + std::to_string(byte_offset) +
-                                         " of " + std::to_string(byte_length_));
+    throw Napi::RangeError::New(
+        env, "\"source\" must hold whole rows that fit the buffer: " + std::to_string(source.length) +
+                 " bytes in rows of " + std::to_string(row_bytes) + " at offset " + std::to_string(byte_offset) +
+                 " of " + std::to_string(byte_length_));
   }
   const uint64_t bytes = num_rows * stride;
   Failure failure;

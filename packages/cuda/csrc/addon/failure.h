@@ -14,9 +14,9 @@ namespace flashsampling::addon {
 // Default: nothing failed.
 struct Failure {
   flashsampling_status status = FLASHSAMPLING_OK;
-  const char* operation = "";     // for example "upload the weights"; reads on from "Cannot"
-  std::string text;               // flashsampling_last_error() of the thread that failed
-  uint64_t requested_bytes = 0;   // of an allocation
+  const char* operation = "";    // for example "upload the weights"; reads on from "Cannot"
+  std::string text;              // flashsampling_last_error() of the thread that failed
+  uint64_t requested_bytes = 0;  // of an allocation
 
   explicit operator bool() const { return status != FLASHSAMPLING_OK; }
 };
@@ -59,13 +59,13 @@ inline void throw_if_failed(Napi::Env env, const Failure& failure) {
 }  // namespace flashsampling::addon
 
 // Returns the failure of a call from the enclosing function.
-#define FS_ADDON_TRY(call, operation)                                                              \
-  do {                                                                                             \
+#define FS_ADDON_TRY(call, operation)                                                                     \
+  do {                                                                                                    \
     if (::flashsampling::addon::Failure fs_failure = ::flashsampling::addon::to_failure(call, operation)) \
-      return fs_failure;                                                                           \
+      return fs_failure;                                                                                  \
   } while (false)
 
-#define FS_ADDON_FORWARD(expression)                                          \
-  do {                                                                        \
+#define FS_ADDON_FORWARD(expression)                                                  \
+  do {                                                                                \
     if (::flashsampling::addon::Failure fs_failure = (expression)) return fs_failure; \
   } while (false)

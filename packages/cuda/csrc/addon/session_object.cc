@@ -21,11 +21,8 @@ Napi::Value copy_array(Napi::Env env, const T* source, size_t length) {
 class SampleWorker : public Napi::AsyncWorker {
  public:
   SampleWorker(Napi::Env env, std::shared_ptr<SessionState> state, std::shared_ptr<bool> is_busy, SampleCall call)
-      : Napi::AsyncWorker(env, "flashsampling.sample"),
-        deferred_(Napi::Promise::Deferred::New(env)),
-        state_(std::move(state)),
-        is_busy_(std::move(is_busy)),
-        call_(std::move(call)) {
+      : Napi::AsyncWorker(env, "flashsampling.sample"), deferred_(Napi::Promise::Deferred::New(env)),
+        state_(std::move(state)), is_busy_(std::move(is_busy)), call_(std::move(call)) {
     *is_busy_ = true;
   }
 
@@ -68,8 +65,8 @@ class SampleWorker : public Napi::AsyncWorker {
 uint32_t read_row_count(Napi::Object options, const char* name, uint32_t batch_size) {
   const uint32_t count = read_u32(options, name, 0, batch_size);
   if (count > 1 && count != batch_size) {
-    throw Napi::RangeError::New(options.Env(), std::string("\"") + name + "\" must be 0, 1 or " +
-                                                   std::to_string(batch_size));
+    throw Napi::RangeError::New(options.Env(),
+                                std::string("\"") + name + "\" must be 0, 1 or " + std::to_string(batch_size));
   }
   return count;
 }
@@ -78,7 +75,8 @@ void read_biases(Napi::Object options, uint32_t vocab_size, SampleCall* call) {
   call->num_biases = read_row_count(options, "numBiases", call->batch_size);
   if (call->num_biases == 0) return;
   const Napi::Env env = options.Env();
-  const View<uint32_t> offsets = read_array<uint32_t>(options.Get("biasOffsets"), "biasOffsets", size_t{call->num_biases} + 1);
+  const View<uint32_t> offsets =
+      read_array<uint32_t>(options.Get("biasOffsets"), "biasOffsets", size_t{call->num_biases} + 1);
   call->bias_offsets.assign(offsets.data, offsets.data + offsets.length);
   const size_t count = call->bias_offsets.back();
   // Each array is copied before the next property is read: a getter could detach it.
@@ -131,9 +129,9 @@ SampleCall read_call(Napi::Object options, const SessionState& state) {
 }  // namespace
 
 Napi::Function SessionObject::define(Napi::Env env) {
-  return DefineClass(env, "Session",
-                     {InstanceMethod<&SessionObject::sample>("sample"),
-                      InstanceMethod<&SessionObject::dispose>("dispose")});
+  return DefineClass(
+      env, "Session",
+      {InstanceMethod<&SessionObject::sample>("sample"), InstanceMethod<&SessionObject::dispose>("dispose")});
 }
 
 SessionObject::SessionObject(const Napi::CallbackInfo& info)

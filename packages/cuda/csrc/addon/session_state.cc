@@ -83,8 +83,7 @@ SessionState::ShardLayout SessionState::shard_layout(const SampleCall& call) con
 Failure SessionState::prepare(const SampleCall& call) {
   const UploadLayout layout = upload_layout(call);
   FS_ADDON_FORWARD(host_upload_.reserve(context_, layout.bytes, "reserve page-locked memory for a batch"));
-  FS_ADDON_FORWARD(
-      host_result_.reserve(context_, result_layout(call).bytes, "reserve page-locked memory for results"));
+  FS_ADDON_FORWARD(host_result_.reserve(context_, result_layout(call).bytes, "reserve page-locked memory for results"));
   uint8_t* block = host_upload_.get();
   overflowing_rows_.clear();
   const auto round_row = options_.dtype == FLASHSAMPLING_DTYPE_BF16 ? round_row_to_bf16 : round_row_to_f16;
@@ -253,8 +252,8 @@ void SessionState::mark_overflowing_rows(const SampleCall& call) {
 SampleResults SessionState::results(const SampleCall& call) const {
   const ResultLayout layout = result_layout(call);
   const uint8_t* block = host_result_.get();
-  return {at<int32_t>(block, layout.token_ids), at<float>(block, layout.logprobs),
-          at<float>(block, layout.log_sum_exp), at<int32_t>(block, layout.row_status)};
+  return {at<int32_t>(block, layout.token_ids), at<float>(block, layout.logprobs), at<float>(block, layout.log_sum_exp),
+          at<int32_t>(block, layout.row_status)};
 }
 
 uint64_t SessionState::workspace_bytes() const {

@@ -1,5 +1,5 @@
-// A head on the device with everything a draw needs beside it, without a word of JavaScript: stream, workspace, parameter
-// and result blocks. One call at a time; prepare() runs on the JavaScript thread, run() on a worker thread.
+// A head on the device with everything a draw needs beside it, without a word of JavaScript: stream, workspace,
+// parameter and result blocks. One call at a time; prepare() runs on the JavaScript thread, run() on a worker thread.
 #pragma once
 
 #include <cstdint>
@@ -41,18 +41,18 @@ struct SampleCall {
   const int32_t* allowed_tokens = nullptr;  // [num_masks, mask_words]
   uint32_t num_masks = 0;                   // 0: none; 1: one for every row; else batch_size
   // Biases by row: those of row r are entries bias_offsets[r] to bias_offsets[r + 1].
-  uint32_t num_biases = 0;                  // rows of biases, as num_masks
-  std::vector<uint32_t> bias_offsets;       // [num_biases + 1]
-  std::vector<uint32_t> bias_token_ids;     // below vocab_size
+  uint32_t num_biases = 0;               // rows of biases, as num_masks
+  std::vector<uint32_t> bias_offsets;    // [num_biases + 1]
+  std::vector<uint32_t> bias_token_ids;  // below vocab_size
   std::vector<float> bias_values;
 };
 
 // Results of the last call, in page-locked memory; valid until the next prepare().
 struct SampleResults {
-  const int32_t* token_ids = nullptr;    // [batch_size, max_num_samples]
-  const float* logprobs = nullptr;       // [batch_size, max_num_samples]
-  const float* log_sum_exp = nullptr;    // [batch_size]
-  const int32_t* row_status = nullptr;   // [batch_size], flashsampling_row_status
+  const int32_t* token_ids = nullptr;   // [batch_size, max_num_samples]
+  const float* logprobs = nullptr;      // [batch_size, max_num_samples]
+  const float* log_sum_exp = nullptr;   // [batch_size]
+  const int32_t* row_status = nullptr;  // [batch_size], flashsampling_row_status
 };
 
 class SessionState {

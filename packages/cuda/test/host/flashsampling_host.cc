@@ -1,9 +1,9 @@
-// The C ABI on host memory: every function of flashsampling.h with plain loops and the device-math headers, so that the Node
-// addon, the TypeScript layer and the conformance kit run on machines without a GPU. Scores are fp32, sums of products go
-// strictly from left to right.
+// The C ABI on host memory: every function of flashsampling.h with plain loops and the device-math headers, so that the
+// Node addon, the TypeScript layer and the conformance kit run on machines without a GPU. Scores are fp32, sums of
+// products go strictly from left to right.
 //
-// It is stricter than a GPU where that finds mistakes: fresh memory holds NaN patterns, "device" memory is limited, so that
-// leaks run dry, and a workspace must have been prepared.
+// It is stricter than a GPU where that finds mistakes: fresh memory holds NaN patterns, "device" memory is limited, so
+// that leaks run dry, and a workspace must have been prepared.
 #include <algorithm>
 #include <cmath>
 #include <cstdarg>
@@ -292,14 +292,16 @@ flashsampling_status flashsampling_sample(flashsampling_context*, const flashsam
   if (*static_cast<const uint64_t*>(args->workspace) != kPrepared) {
     return fail(FLASHSAMPLING_INVALID_ARGUMENT, "the workspace was not prepared");
   }
-  for (uint32_t row_idx = 0; row_idx < args->batch_size; row_idx++) sample_row(*args, row_idx);
+  for (uint32_t row_idx = 0; row_idx < args->batch_size; row_idx++)
+    sample_row(*args, row_idx);
   return FLASHSAMPLING_OK;
 }
 
 flashsampling_status flashsampling_merge(flashsampling_context*, const flashsampling_merge_args* args,
                                          flashsampling_stream) {
   if (args->struct_size != sizeof(*args)) return fail(FLASHSAMPLING_INVALID_ARGUMENT, "struct_size is wrong");
-  for (uint32_t row_idx = 0; row_idx < args->batch_size; row_idx++) merge_row(*args, row_idx);
+  for (uint32_t row_idx = 0; row_idx < args->batch_size; row_idx++)
+    merge_row(*args, row_idx);
   return FLASHSAMPLING_OK;
 }
 
