@@ -363,9 +363,9 @@ function list(folder, pattern) {
     .sort()
 }
 
-/** A binary of an earlier build must not be taken for the one that could not be built. */
+/** What an earlier build left must not be taken for what could not be built. */
 function removeOutputs() {
-  for (const file of [library, addon]) rmSync(join(root, file), { force: true })
+  for (const file of [library, addon, `${work}/ptxas-report.json`]) rmSync(join(root, file), { force: true })
 }
 
 /**
