@@ -6,12 +6,23 @@
 import { existsSync, readdirSync, readFileSync, realpathSync, writeFileSync } from 'node:fs'
 import { join, relative } from 'node:path'
 import { fileURLToPath } from 'node:url'
+import { checkCudaReport, isCudaReport, renderMain, renderMore } from './lib/cuda-bench.mjs'
 import { repositoryRoot } from './lib/workspace.mjs'
 
 const RESULTS_FOLDER = 'apps/bench/results'
 const TEXTS = ['README.md', 'docs/benchmarking.md']
-const START = '<!-- bench:start -->'
-const END = '<!-- bench:end -->'
+
+/**
+ * Sections of the texts: each stands between `<!-- NAME:start -->` and `<!-- NAME:end -->`.
+ *
+ * @type {{ name: string, render: (root: string) => string }[]}
+ */
+const SECTIONS = [
+  { name: 'bench', render: renderResults },
+  { name: 'bench-cuda', render: (root) => renderCudaResults(root, renderMain) },
+  { name: 'bench-cuda-more', render: (root) => renderCudaResults(root, renderMore) },
+]
+const NO_RESULTS = 'No results are committed yet.\n'
 
 const DTYPES = ['q8_0', 'f32']
 const BATCH_SIZES = [1, 8]
@@ -22,6 +33,7 @@ const CASES = new Map([
 ])
 const ENGINE = ['onnxruntime-node', 'onnxruntime-node-gumbel', 'onnxruntime-node-softmax']
 
+/** @typedef {import('./lib/cuda-bench.mjs').CudaReport} CudaReport */
 /**
  * @typedef {object} BenchRecord
  * @property {string} op
@@ -55,20 +67,23 @@ if (
 }
 
 /**
- * Brings every text with the two markers up to date.
+ * Brings every text with markers up to date.
  *
  * @param {string} root - Root folder of the repository.
  * @param {boolean} checkOnly - Whether to report differences instead of writing.
  * @returns {number} Exit code.
  */
 export function updateTexts(root, checkOnly) {
-  const tables = renderResults(root)
+  const sections = SECTIONS.map(({ name, render }) => ({ name, tables: render(root) }))
   let differing = 0
   for (const name of TEXTS) {
     const file = join(root, name)
     if (!existsSync(file)) continue
     const text = readFileSync(file, 'utf8')
-    const wanted = replaceTables(text, tables, name)
+    const wanted = sections.reduce(
+      (changed, section) => replaceTables(changed, section.tables, name, section.name),
+      text,
+    )
     if (wanted === text) continue
     differing++
     if (checkOnly) {
@@ -82,51 +97,88 @@ export function updateTexts(root, checkOnly) {
 }
 
 /**
- * Puts the tables between the markers.
+ * Puts the tables of a section between its markers.
  *
  * @param {string} text - A text, with or without the markers.
  * @param {string} tables - Markdown.
  * @param {string} name - Name of the text, for the message.
+ * @param {string} section - Name of the section.
  * @returns {string} The text with the new tables; the same text where it has no markers.
  */
-export function replaceTables(text, tables, name) {
-  const start = text.indexOf(START)
-  const end = text.indexOf(END)
+export function replaceTables(text, tables, name, section = 'bench') {
+  const startMarker = `<!-- ${section}:start -->`
+  const endMarker = `<!-- ${section}:end -->`
+  const start = text.indexOf(startMarker)
+  const end = text.indexOf(endMarker)
   if (start < 0 && end < 0) return text
   if (start < 0 || end < start) {
-    throw new Error(`Cannot update ${name} as it must have ${START} and, after it, ${END}`)
+    throw new Error(
+      `Cannot update ${name} as it must have ${startMarker} and, after it, ${endMarker}`,
+    )
   }
-  return `${text.slice(0, start + START.length)}\n${tables}${text.slice(end)}`
+  return `${text.slice(0, start + startMarker.length)}\n${tables}${text.slice(end)}`
 }
 
 /**
- * Renders the newest result of every device.
+ * Renders the newest result of every processor.
  *
  * @param {string} root - Root folder of the repository.
  * @returns {string} Markdown, with a newline at the end.
  */
 export function renderResults(root) {
+  const parts = newestReports(root)
+    .filter(({ report }) => !isCudaReport(report))
+    .map(({ report, file }) => renderReport(/** @type {BenchReport} */ (report), file))
+  return parts.length === 0 ? NO_RESULTS : parts.join('\n')
+}
+
+/**
+ * Renders the newest result of every CUDA device.
+ *
+ * @param {string} root - Root folder of the repository.
+ * @param {(report: CudaReport, file: string) => string} render - Renders one run.
+ * @returns {string} Markdown, with a newline at the end.
+ * @throws {Error} when a file lacks a field.
+ */
+export function renderCudaResults(root, render) {
+  const parts = newestReports(root).map(({ report, file }) => {
+    if (!isCudaReport(report)) return ''
+    checkCudaReport(report, file)
+    return render(report, file)
+  })
+  return parts.filter((part) => part !== '').join('\n') || NO_RESULTS
+}
+
+/**
+ * The newest run of every device that is not quick, by name of the device.
+ *
+ * @param {string} root
+ * @returns {{ report: BenchReport | CudaReport, file: string }[]}
+ */
+function newestReports(root) {
   const folder = join(root, RESULTS_FOLDER)
   const devices = existsSync(folder) ? readdirSync(folder, { withFileTypes: true }) : []
-  const parts = devices
+  return devices
     .filter((entry) => entry.isDirectory())
     .map((entry) => newestReport(join(folder, entry.name)))
     .filter((found) => found !== undefined)
     .sort((a, b) => a.report.device.localeCompare(b.report.device))
-    .map(({ report, file }) => renderReport(report, relative(root, file)))
-  return parts.length === 0 ? 'No results are committed yet.\n' : parts.join('\n')
+    .map(({ report, file }) => ({ report, file: relative(root, file) }))
 }
 
 /**
  * @param {string} folder
- * @returns {{ report: BenchReport, file: string } | undefined}
+ * @returns {{ report: BenchReport | CudaReport, file: string } | undefined}
  */
 function newestReport(folder) {
   return readdirSync(folder)
     .filter((name) => name.endsWith('.json'))
     .map((name) => {
       const file = join(folder, name)
-      return { file, report: /** @type {BenchReport} */ (JSON.parse(readFileSync(file, 'utf8'))) }
+      const report = /** @type {BenchReport | CudaReport} */ (
+        JSON.parse(readFileSync(file, 'utf8'))
+      )
+      return { file, report }
     })
     .filter(({ report }) => !report.quick)
     .sort((a, b) => a.report.takenAt.localeCompare(b.report.takenAt))

@@ -2,7 +2,12 @@ import { readFileSync } from 'node:fs'
 import { join } from 'node:path'
 import { afterEach, describe, expect, it, vi } from 'vitest'
 import { makeTemporaryTree } from './lib/temporary-tree.mjs'
-import { renderResults, replaceTables, updateTexts } from './update-readme-bench.mjs'
+import {
+  renderCudaResults,
+  renderResults,
+  replaceTables,
+  updateTexts,
+} from './update-readme-bench.mjs'
 
 afterEach(() => {
   vi.restoreAllMocks()
@@ -94,6 +99,46 @@ describe('renderResults()', () => {
   })
 })
 
+describe('renderCudaResults()', () => {
+  const cuda = {
+    ...report({ device: 'Test GPU', takenAt: '2026-11-05T00:00:00Z' }),
+    backend: 'cuda',
+    driver: '580.1',
+    readCeilingGBs: 3000,
+    records: [
+      {
+        ...record('flashsampling', 250, 1),
+        ...{ case: 'small', dtype: 'bf16', worldSize: 1, p10Us: 249, p90Us: 251, samples: 40 },
+        bytes: (151_936 + 1) * 1024 * 2,
+      },
+    ],
+  }
+  /** @param {{ device: string }} run */
+  const name = (run) => run.device
+
+  it('takes the runs of CUDA devices, and the other tables take those of processors', () => {
+    const root = makeTemporaryTree({
+      'apps/bench/results/test-cpu/a.json': report({}),
+      'apps/bench/results/test-gpu/a.json': cuda,
+    })
+    expect(renderCudaResults(root, name)).toBe('Test GPU')
+    expect(renderResults(root)).toContain('Test CPU')
+    expect(renderResults(root)).not.toContain('Test GPU')
+  })
+
+  it('says so where no CUDA run is committed', () => {
+    const root = makeTemporaryTree({ 'apps/bench/results/test-cpu/a.json': report({}) })
+    expect(renderCudaResults(root, name)).toBe('No results are committed yet.\n')
+  })
+
+  it('refuses a run that lacks a field', () => {
+    const root = makeTemporaryTree({
+      'apps/bench/results/test-gpu/a.json': { ...cuda, driver: undefined },
+    })
+    expect(() => renderCudaResults(root, name)).toThrow('"driver" must be a text')
+  })
+})
+
 describe('replaceTables()', () => {
   it('changes nothing but what lies between the markers', () => {
     const text = 'before\n<!-- bench:start -->\nold\n<!-- bench:end -->\nafter\n'
@@ -101,6 +146,14 @@ describe('replaceTables()', () => {
       'before\n<!-- bench:start -->\nnew\n<!-- bench:end -->\nafter\n',
     )
     expect(replaceTables('no markers', 'new\n', 'README.md')).toBe('no markers')
+  })
+
+  it('tells sections apart', () => {
+    const text =
+      '<!-- bench:start -->a<!-- bench:end --><!-- bench-cuda:start -->b<!-- bench-cuda:end -->'
+    expect(replaceTables(text, 'new\n', 'README.md', 'bench-cuda')).toBe(
+      '<!-- bench:start -->a<!-- bench:end --><!-- bench-cuda:start -->\nnew\n<!-- bench-cuda:end -->',
+    )
   })
 
   it('refuses a text with one marker', () => {

@@ -23,13 +23,11 @@ sys.path[:0] = [str(FOLDER), str(ROOT / "packages" / "cuda" / "python")]
 
 import report  # noqa: E402
 import torch  # noqa: E402
+from contenders import CONTENDERS, POISON, Cell, Entry, Unavailable  # noqa: E402
+from flashsampling_cuda import device_properties, version  # noqa: E402
 from plan import BATCH_SIZES, DTYPES, SHAPES, VARIANTS, PlannedCell, full_plan, narrow, quick_plan  # noqa: E402
 from read_ceiling import ReadCeiling, ReadCeilingUnavailable  # noqa: E402
 from timing import Timed, time_in_turns  # noqa: E402
-
-from flashsampling_cuda import device_properties, version  # noqa: E402
-
-from contenders import CONTENDERS, POISON, Cell, Entry, Unavailable  # noqa: E402
 
 TORCH_DTYPES = {"bf16": torch.bfloat16, "f16": torch.float16}
 # Two copies of the head: what a call leaves in the cache never serves the next one.
@@ -70,6 +68,8 @@ def main(arguments: list[str] | None = None) -> int:
         contenders=options.contenders,
         variants=options.variants,
     )
+    # A part of the plan is not what tables are made of, unless it is said to be.
+    is_quick = options.quick or (plan != full_plan() and not options.publish)
     torch.backends.cuda.matmul.allow_tf32 = False
     started = time.monotonic()
     load_before = os.getloadavg()[0]
@@ -116,7 +116,7 @@ def main(arguments: list[str] | None = None) -> int:
         "processors": len(os.sched_getaffinity(0)),
         "loadAverage": {"before": round(load_before, 2), "after": round(os.getloadavg()[0], 2)},
         "clocks": {"before": clocks_before, "after": read_clocks()},
-        "quick": options.quick,
+        "quick": is_quick,
         "leftOut": reasons,
         "readRates": rates,
         "records": records,
@@ -137,6 +137,7 @@ def parse_options(arguments: list[str] | None) -> argparse.Namespace:
     parser = argparse.ArgumentParser(description="Times the fused CUDA draw against its peers.")
     parser.add_argument("--out", type=Path, default=ROOT / "apps" / "bench" / "results", help="folder of the results")
     parser.add_argument("--quick", action="store_true", help="fused draw and bare product, two shapes; not to publish")
+    parser.add_argument("--publish", action="store_true", help="make tables of this run although it is a part")
     parser.add_argument("--shapes", type=names(SHAPES), default=(), help=f"of {', '.join(SHAPES)}")
     parser.add_argument("--dtypes", type=names(DTYPES), default=(), help=f"of {', '.join(DTYPES)}")
     parser.add_argument("--batches", type=numbers, default=(), help=f"batch sizes, for example {BATCH_SIZES[0]},64")

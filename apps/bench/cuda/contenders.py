@@ -11,9 +11,8 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 
 import torch
-from timing import Call, quick_median
-
 from flashsampling_cuda import SampleResult, new_workspace, prepare, prepare_from_logits
+from timing import Call, quick_median
 
 TEMPERATURE = 0.8
 POISON = -77

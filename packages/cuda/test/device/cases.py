@@ -4,11 +4,9 @@ from __future__ import annotations
 
 from dataclasses import dataclass, field
 
-import torch
-
-from flashsampling_cuda import SampleResult, prepare
-
 import oracle
+import torch
+from flashsampling_cuda import SampleResult, prepare
 from harness import Context
 from oracle import Draws, Rows
 

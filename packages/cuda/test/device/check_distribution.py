@@ -2,12 +2,10 @@
 
 from __future__ import annotations
 
-import torch
-
-from flashsampling_cuda import prepare
-
 import oracle
+import torch
 from cases import random_mask
+from flashsampling_cuda import prepare
 from harness import Context
 from oracle import is_allowed
 from statistics_oracle import ChiSquare, chi_square, two_sample_chi_square

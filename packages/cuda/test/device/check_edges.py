@@ -5,7 +5,6 @@ from __future__ import annotations
 import dataclasses
 
 import torch
-
 from cases import Case, Comparison, compare, integer_case, oracle_draws, run
 from harness import Context
 from oracle import Rows

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable
 
 import torch
-
+from cases import Case, integer_case, run
 from flashsampling_cuda import (
     FlashSamplingError,
     PreparedSample,
@@ -15,8 +15,6 @@ from flashsampling_cuda import (
     prepare_from_logits,
     sample,
 )
-
-from cases import Case, integer_case, run
 from harness import Context
 
 ARGUMENT_ERRORS = (TypeError, ValueError)

@@ -7,11 +7,8 @@ import itertools
 import json
 from pathlib import Path
 
-import torch
-
-from flashsampling_cuda import sample_from_logits
-
 import oracle
+import torch
 from cases import (
     Case,
     Comparison,
@@ -24,6 +21,7 @@ from cases import (
     random_rows,
     run,
 )
+from flashsampling_cuda import sample_from_logits
 from harness import Context
 from oracle import Rows
 

@@ -6,10 +6,8 @@ import dataclasses
 import itertools
 
 import torch
-
-from flashsampling_cuda import SampleResult, merge, new_workspace, prepare, sample_from_logits
-
 from cases import Case, integer_case, mixed_bias, random_mask, real_case, run
+from flashsampling_cuda import SampleResult, merge, new_workspace, prepare, sample_from_logits
 from harness import Context, same_bits
 
 ROWS = 300

@@ -15,7 +15,6 @@ FOLDER = Path(__file__).resolve().parent
 sys.path[:0] = [str(FOLDER), str(FOLDER.parents[1] / "python")]
 
 import torch  # noqa: E402
-
 from check_distribution import check_distribution  # noqa: E402
 from check_edges import check_edges  # noqa: E402
 from check_errors import check_errors  # noqa: E402
@@ -24,7 +23,6 @@ from check_invariance import check_invariance  # noqa: E402
 from check_memory import check_memory  # noqa: E402
 from check_random import check_random  # noqa: E402
 from flashsampling_cuda import device_properties, library_path, version  # noqa: E402
-
 from harness import Context  # noqa: E402
 
 SECTIONS = {

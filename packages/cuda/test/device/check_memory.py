@@ -3,10 +3,8 @@
 from __future__ import annotations
 
 import torch
-
-from flashsampling_cuda import prepare, workspace_bytes
-
 from cases import normal_weight, real_case
+from flashsampling_cuda import prepare, workspace_bytes
 from harness import Context
 
 MEBIBYTE = 1 << 20

@@ -5,7 +5,6 @@ from __future__ import annotations
 import dataclasses
 
 import torch
-
 from cases import Comparison, compare, normal_weight, oracle_draws, random_mask, real_case, run
 from harness import Context
 

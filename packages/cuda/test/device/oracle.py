@@ -4,9 +4,8 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-import torch
-
 import noise_oracle
+import torch
 
 SMALLEST_TEMPERATURE = 2.0**-60
 # |fp32 noise - float64 noise|, the contract of docs/noise.md.

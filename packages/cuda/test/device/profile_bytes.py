@@ -42,7 +42,6 @@ def run_calls(options: argparse.Namespace) -> None:
     """Runs the calls inside the profiler and writes what was run."""
     sys.path[:0] = [str(FOLDER), str(FOLDER.parents[1] / "python")]
     import torch
-
     from flashsampling_cuda import prepare
 
     plan = []

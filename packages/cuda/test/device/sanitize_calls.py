@@ -1,4 +1,4 @@
-"""A few small calls of every kind for compute-sanitizer, which slows kernels down a hundred times: see `sanitize.sh`."""
+"""A few small calls of every kind for compute-sanitizer, which slows kernels down a lot: see `sanitize.sh`."""
 
 from __future__ import annotations
 
@@ -10,12 +10,10 @@ FOLDER = Path(__file__).resolve().parent
 sys.path[:0] = [str(FOLDER), str(FOLDER.parents[1] / "python")]
 
 import torch  # noqa: E402
-
+from cases import Case, integer_case, run  # noqa: E402
 from check_exact import parameter_cases  # noqa: E402
 from check_invariance import run_shards  # noqa: E402
 from flashsampling_cuda import device_properties, sample_from_logits  # noqa: E402
-
-from cases import Case, integer_case, run  # noqa: E402
 from harness import Context  # noqa: E402
 
 

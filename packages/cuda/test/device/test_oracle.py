@@ -72,9 +72,8 @@ class Statistics(unittest.TestCase):
 @unittest.skipUnless(HAS_TORCH, "PyTorch is not installed")
 class Draws(unittest.TestCase):
     def test_noise_tables_are_those_of_python_integers(self) -> None:
-        import torch
-
         import oracle
+        import torch
 
         seeds = [0, 1, 2**63 + 5, 2**64 - 1]
         rows = oracle.Rows(
@@ -93,9 +92,8 @@ class Draws(unittest.TestCase):
                     self.assertTrue(math.isclose(table[row, column].item(), expected, rel_tol=1e-12, abs_tol=1e-13))
 
     def test_heads_draw_the_tokens_of_the_fixtures(self) -> None:
-        import torch
-
         import oracle
+        import torch
 
         for case in CONTRACT["head"]:
             batch_size = len(case["hiddenStates"])
@@ -111,9 +109,8 @@ class Draws(unittest.TestCase):
                 self.assertTrue(math.isclose(found, expected, rel_tol=1e-9, abs_tol=1e-9))
 
     def test_rows_draw_the_tokens_of_the_fixtures(self) -> None:
-        import torch
-
         import oracle
+        import torch
 
         served = {"temperature", "logitBias", "allowedTokens", "drawIndex"}
         count = 0
