@@ -1,8 +1,9 @@
-// Draws from logits in memory: score[row][token] = transform(logits[row][token]) + gumbel_noise, reduced to one winner per
-// (row, draw). The second half of a two-step sampler; bound by reading logits [batch_size, vocab_size] once, or by Philox.
+// Draws from logits in memory: score[row][token] = transform(logits[row][token]) + gumbel_noise, reduced to one winner
+// per (row, draw). The second half of a two-step sampler; bound by reading logits [batch_size, vocab_size] once, or by
+// Philox.
 //
-// Grid: x shares a row's groups of 16 tokens (in global ids), y is the row of the pass. A lane takes a whole group at a time, so
-// that its eight Philox calls serve 16 tokens. Winners are kept per warp. Launched by launch/logits_launch.cu.
+// Grid: x shares a row's groups of 16 tokens (in global ids), y is the row of the pass. A lane takes a whole group at a
+// time, so that its eight Philox calls serve 16 tokens. Winners are kept per warp. Launched by launch/logits_launch.cu.
 #pragma once
 
 #include <cuda_bf16.h>
@@ -23,7 +24,8 @@ namespace flashsampling::logits {
 constexpr uint32_t kGroup = 16;
 constexpr int kNumThreads = 128;
 constexpr int kNumWarps = kNumThreads / kWarpSize;
-// Blocks that run at once: 72 registers a thread (CUDA 13.0, sm_80 and sm_90). A bound in __launch_bounds__ makes them spill.
+// Blocks that run at once: 72 registers a thread (CUDA 13.0, sm_80 and sm_90). A bound in __launch_bounds__ makes them
+// spill.
 constexpr int kBlocksPerMultiprocessor = 7;
 
 struct Args {
@@ -100,7 +102,8 @@ FS_DEVICE void group_bits(NoiseScheme scheme, RowKey key, uint32_t first_token, 
     }
   } else {
 #pragma unroll
-    for (uint32_t i = 0; i < kGroup; i++) bits[i] = vllm_bits(key, first_token + i);
+    for (uint32_t i = 0; i < kGroup; i++)
+      bits[i] = vllm_bits(key, first_token + i);
   }
 }
 
@@ -108,28 +111,30 @@ FS_DEVICE void group_bits(NoiseScheme scheme, RowKey key, uint32_t first_token, 
 struct Row {
   float divisor, scale;
   bool is_greedy;
-  const float* bias;         // null or by global token id
-  const int32_t* allowed;    // null or words by global token id
+  const float* bias;       // null or by global token id
+  const int32_t* allowed;  // null or words by global token id
 };
 
 // A lower bound of the group's best score, from rough logarithms.
-FS_DEVICE float rough_best(const Args& args, const Row& row, const float (&values)[kGroup], const uint32_t (&bits)[kGroup]) {
+FS_DEVICE float rough_best(const Args& args, const Row& row, const float (&values)[kGroup],
+                           const uint32_t (&bits)[kGroup]) {
   const float inverse = row.scale * WinnerFilter::kLn2;
   float best = -INFINITY;
 #pragma unroll
   for (uint32_t i = 0; i < kGroup; i++) {
     // The product may lie above the quotient, by less than the slack taken off below.
     const float quotient = values[i] * inverse;
-    const float score =
-        row.is_greedy ? values[i] : WinnerFilter::rough_score(quotient, WinnerFilter::integer(args.noise_scheme, bits[i]));
+    const float score = row.is_greedy
+                            ? values[i]
+                            : WinnerFilter::rough_score(quotient, WinnerFilter::integer(args.noise_scheme, bits[i]));
     best = fmaxf(best, score < INFINITY ? score - fabsf(quotient) * WinnerFilter::kSlack - 2e-5f : -INFINITY);
   }
   return best;
 }
 
 // Scores what passes the filter in this lane's group; kNoCandidate when nothing does.
-FS_DEVICE uint64_t score_group(const Args& args, const Row& row, const float (&values)[kGroup], const uint32_t (&bits)[kGroup],
-                               float offset, uint32_t first_token) {
+FS_DEVICE uint64_t score_group(const Args& args, const Row& row, const float (&values)[kGroup],
+                               const uint32_t (&bits)[kGroup], float offset, uint32_t first_token) {
   uint32_t survivors = 0;
 #pragma unroll
   for (uint32_t i = 0; i < kGroup; i++) {
@@ -161,13 +166,13 @@ FS_DEVICE LogMass add_log_mass(LogMass mass, const float (&values)[kGroup], floa
   if (!(reference > -INFINITY)) return mass;
   float sum = 0.f;
 #pragma unroll
-  for (uint32_t i = 0; i < kGroup; i++) sum += __expf(quotients[i] - reference);
+  for (uint32_t i = 0; i < kGroup; i++)
+    sum += __expf(quotients[i] - reference);
   return merge_log_mass(mass, {reference, sum});
 }
 
 template <class T>
-__global__ void __launch_bounds__(kNumThreads)
-    logits_sample_kernel(const __grid_constant__ Args args) {
+__global__ void __launch_bounds__(kNumThreads) logits_sample_kernel(const __grid_constant__ Args args) {
   __shared__ uint64_t best[kNumWarps][kMaxSlots];  // packed winners of every warp, by draw of the pass
   __shared__ RowKey keys[kMaxSlots];
   __shared__ LogMass log_mass[kNumWarps];
@@ -180,7 +185,8 @@ __global__ void __launch_bounds__(kNumThreads)
   const uint32_t warp_idx = threadIdx.x / kWarpSize, lane_idx = threadIdx.x % kWarpSize;
   for (uint32_t draw = threadIdx.x; draw < pass.num_draws; draw += kNumThreads) {
     keys[draw] = row_key(args.rows, args.noise_scheme, row_idx, pass.first_draw + draw);
-    for (int warp = 0; warp < kNumWarps; warp++) best[warp][draw] = kNoCandidate;
+    for (int warp = 0; warp < kNumWarps; warp++)
+      best[warp][draw] = kNoCandidate;
   }
   if (threadIdx.x == 0) row_flag = 0;
   __syncthreads();
@@ -191,11 +197,14 @@ __global__ void __launch_bounds__(kNumThreads)
   row.scale = WinnerFilter::scale(row.divisor);
   row.is_greedy = temperature == 0.f;
   row.bias = args.rows.logit_bias != nullptr ? args.rows.logit_bias + row_idx * args.rows.logit_bias_stride : nullptr;
-  row.allowed = args.rows.allowed_tokens != nullptr ? args.rows.allowed_tokens + row_idx * args.rows.allowed_tokens_stride : nullptr;
+  row.allowed = args.rows.allowed_tokens != nullptr
+                    ? args.rows.allowed_tokens + row_idx * args.rows.allowed_tokens_stride
+                    : nullptr;
   const bool has_log_mass = wants_log_mass(args.out);
   const bool is_raw = args.logprobs_mode == LogprobsMode::kRaw;
   // Logit 0 of the row, moved so that it is indexed by global token id.
-  const T* row_logits = static_cast<const T*>(args.logits) + row_idx * args.logits_stride - static_cast<int64_t>(args.vocab_start);
+  const T* row_logits =
+      static_cast<const T*>(args.logits) + row_idx * args.logits_stride - static_cast<int64_t>(args.vocab_start);
   const bool is_aligned = reinterpret_cast<uintptr_t>(row_logits) % 16 == 0;
   const bool is_bias_aligned = reinterpret_cast<uintptr_t>(row.bias) % 16 == 0;
 
@@ -207,7 +216,8 @@ __global__ void __launch_bounds__(kNumThreads)
   for (uint32_t first = blockIdx.x * kNumThreads + warp_idx * kWarpSize; first < args.num_groups; first += stride) {
     const uint32_t first_token = (args.first_group + first + lane_idx) * kGroup;
     const bool is_group = first + lane_idx < args.num_groups;
-    const bool is_whole = is_group && first_token >= args.vocab_start && first_token + kGroup - args.vocab_start <= args.vocab_size;
+    const bool is_whole =
+        is_group && first_token >= args.vocab_start && first_token + kGroup - args.vocab_start <= args.vocab_size;
     float values[kGroup];
     if (is_whole && is_aligned) {
       load_aligned(row_logits + first_token, values);
@@ -227,7 +237,8 @@ __global__ void __launch_bounds__(kNumThreads)
         float bias[kGroup];
         load_aligned(row.bias + first_token, bias);
 #pragma unroll
-        for (uint32_t i = 0; i < kGroup; i++) values[i] += bias[i];
+        for (uint32_t i = 0; i < kGroup; i++)
+          values[i] += bias[i];
       } else {
 #pragma unroll
         for (uint32_t i = 0; i < kGroup; i++) {
@@ -237,10 +248,12 @@ __global__ void __launch_bounds__(kNumThreads)
     }
     float largest = -INFINITY;
 #pragma unroll
-    for (uint32_t i = 0; i < kGroup; i++) largest = max_or_nan(largest, values[i]);
+    for (uint32_t i = 0; i < kGroup; i++)
+      largest = max_or_nan(largest, values[i]);
     has_invalid_logit |= is_invalid_logit(largest);
     if (row.allowed != nullptr) {
-      const uint32_t allowed = is_group ? static_cast<uint32_t>(row.allowed[first_token / 32]) >> (first_token % 32) : 0;
+      const uint32_t allowed =
+          is_group ? static_cast<uint32_t>(row.allowed[first_token / 32]) >> (first_token % 32) : 0;
       largest = -INFINITY;
 #pragma unroll
       for (uint32_t i = 0; i < kGroup; i++) {
@@ -262,9 +275,11 @@ __global__ void __launch_bounds__(kNumThreads)
       const float offset = WinnerFilter::offset(best_score);
       uint32_t smallest = 0xFFFFFFFFu;
 #pragma unroll
-      for (uint32_t i = 0; i < kGroup; i++) smallest = min(smallest, WinnerFilter::integer(args.noise_scheme, bits[i]));
+      for (uint32_t i = 0; i < kGroup; i++)
+        smallest = min(smallest, WinnerFilter::integer(args.noise_scheme, bits[i]));
       const float integer = row.is_greedy ? WinnerFilter::kGreedyInteger : static_cast<float>(smallest);
-      const bool passes = largest != -INFINITY && WinnerFilter::passes(integer, WinnerFilter::threshold(largest, row.scale, offset));
+      const bool passes =
+          largest != -INFINITY && WinnerFilter::passes(integer, WinnerFilter::threshold(largest, row.scale, offset));
       if (!__any_sync(kAllLanes, passes)) continue;
       uint64_t winner = passes ? score_group(args, row, values, bits, offset, first_token) : kNoCandidate;
 #pragma unroll
@@ -287,19 +302,21 @@ __global__ void __launch_bounds__(kNumThreads)
   __syncthreads();
   for (uint32_t draw = threadIdx.x; draw < pass.num_draws; draw += kNumThreads) {
     uint64_t winner = best[0][draw];
-    for (int warp = 1; warp < kNumWarps; warp++) winner = max(winner, best[warp][draw]);
+    for (int warp = 1; warp < kNumWarps; warp++)
+      winner = max(winner, best[warp][draw]);
     publish_winner(args.workspace, row_in_pass * pass.num_draws + draw, winner);
   }
   if (threadIdx.x == 0) {
     if (row_flag != 0) atomicOr(&args.workspace->row_flags[row_in_pass], 1u);
     if (has_log_mass) {
       LogMass merged = log_mass[0];
-      for (int warp = 1; warp < kNumWarps; warp++) merged = merge_log_mass(merged, log_mass[warp]);
+      for (int warp = 1; warp < kNumWarps; warp++)
+        merged = merge_log_mass(merged, log_mass[warp]);
       args.workspace->log_mass[row_in_pass][blockIdx.x] = merged;
     }
   }
-  const LastBlockArgs last = {pass,         args.rows,     args.out,  args.noise_scheme, args.logprobs_mode, args.max_num_samples,
-                              has_log_mass, gridDim.x};
+  const LastBlockArgs last = {
+      pass, args.rows, args.out, args.noise_scheme, args.logprobs_mode, args.max_num_samples, has_log_mass, gridDim.x};
   finish_pass<kNumThreads>(last, args.workspace, row_log_sum_exp);
 }
 

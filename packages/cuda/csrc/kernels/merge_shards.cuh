@@ -67,7 +67,8 @@ constexpr int kMergeThreads = 128;
 __global__ void __launch_bounds__(kMergeThreads) merge_shards_kernel(const __grid_constant__ MergeArgs args) {
   const uint64_t slot = static_cast<uint64_t>(blockIdx.x) * kMergeThreads + threadIdx.x;
   if (slot >= static_cast<uint64_t>(args.batch_size) * args.max_num_samples) return;
-  merge_slot(args, static_cast<uint32_t>(slot / args.max_num_samples), static_cast<uint32_t>(slot % args.max_num_samples));
+  merge_slot(args, static_cast<uint32_t>(slot / args.max_num_samples),
+             static_cast<uint32_t>(slot % args.max_num_samples));
 }
 #endif
 

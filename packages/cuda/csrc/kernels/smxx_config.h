@@ -21,21 +21,21 @@ constexpr uint32_t kWidths[] = {8, 16, 32, 64, 128};
 template <int kTileBatch_>
 struct Config {
   static constexpr int kTileBatch = kTileBatch_;
-  // Derived: stages of 17 to 32 KiB, three (narrow) or two (wide) of them under way. Widths to 64 fit the 99 KiB of sm_86;
-  // two blocks fit an sm_90 at every width, so that one block's epilogue hides behind the other's loads.
+  // Derived: stages of 17 to 32 KiB, three (narrow) or two (wide) of them under way. Widths to 64 fit the 99 KiB of
+  // sm_86; two blocks fit an sm_90 at every width, so that one block's epilogue hides behind the other's loads.
   static constexpr int kNumStages = kTileBatch <= 32 ? 4 : 3;
   static constexpr int kWarpsBatch = kTileBatch <= 32 ? 1 : kTileBatch / 32;
   static constexpr int kWarpsVocab = kNumWarps / kWarpsBatch;
   static constexpr int kWarpBatch = kTileBatch / kWarpsBatch;
   static constexpr int kWarpVocab = kTileVocab / kWarpsVocab;
-  static constexpr int kMmaBatch = kWarpBatch / 8;    // mma tiles of a warp along the batch
-  static constexpr int kMmaVocab = kWarpVocab / 16;   // and along the vocabulary
+  static constexpr int kMmaBatch = kWarpBatch / 8;   // mma tiles of a warp along the batch
+  static constexpr int kMmaVocab = kWarpVocab / 16;  // and along the vocabulary
   static_assert(kTileBatch % 8 == 0 && kWarpVocab % 16 == 0, "whole mma tiles");
 };
 
 struct RowState {
   float divisor;
-  float scale;        // WinnerFilter::scale()
+  float scale;  // WinnerFilter::scale()
   uint32_t is_greedy;
 };
 
@@ -44,9 +44,9 @@ struct Shared {
   // Row r's chunk c lies at chunk c ^ (r % 8), which frees ldmatrix and cp.async of bank conflicts.
   alignas(128) uint8_t weight[Config::kNumStages][kTileVocab * kRowBytes];
   alignas(128) uint8_t hidden[Config::kNumStages][Config::kTileBatch * kRowBytes];
-  uint64_t best[kMaxSlots];   // packed winners of this block
+  uint64_t best[kMaxSlots];  // packed winners of this block
   RowKey keys[kMaxSlots];
-  float offset[kMaxSlots];    // WinnerFilter::offset() of best, one tile late
+  float offset[kMaxSlots];  // WinnerFilter::offset() of best, one tile late
   RowState rows[Config::kTileBatch];
   uint32_t row_flags[Config::kTileBatch];
   LogMass log_mass[Config::kWarpsVocab][Config::kTileBatch];

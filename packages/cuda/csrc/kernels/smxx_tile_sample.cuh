@@ -1,12 +1,13 @@
-// Portable fused kernel (sm_80 and later): score[row][token] = transform(hidden_states[row] . weight[token]) + gumbel_noise,
-// reduced to one winner per (row, draw). No logit reaches memory.
+// Portable fused kernel (sm_80 and later): score[row][token] = transform(hidden_states[row] . weight[token]) +
+// gumbel_noise, reduced to one winner per (row, draw). No logit reaches memory.
 //
-// Vocabulary on M, batch on N of mma.sync m16n8k16. A block owns a contiguous share of the groups of 16 tokens and walks over
-// it in tiles of up to 128 tokens; cp.async streams 64-wide slices of weight and hidden states through a ring of stages, and
-// the loads of the next tile run on during the epilogue of this one. Launched by launch/smxx_launch.cu.
+// Vocabulary on M, batch on N of mma.sync m16n8k16. A block owns a contiguous share of the groups of 16 tokens and
+// walks over it in tiles of up to 128 tokens; cp.async streams 64-wide slices of weight and hidden states through a
+// ring of stages, and the loads of the next tile run on during the epilogue of this one. Launched by
+// launch/smxx_launch.cu.
 //
-// The sum over hidden_size is one chain of mma per accumulator, ascending in steps of 16: no split, so a logit's bits depend
-// neither on the width, nor on the tile, nor on the place in it.
+// The sum over hidden_size is one chain of mma per accumulator, ascending in steps of 16: no split, so a logit's bits
+// depend neither on the width, nor on the tile, nor on the place in it.
 #pragma once
 
 #include "common/candidate.h"
@@ -31,8 +32,10 @@ struct TileSchedule {
   uint32_t group_begin, group_end, groups_per_tile, num_tiles;
 
   FS_DEVICE explicit TileSchedule(const Args& args) {
-    group_begin = args.first_group + static_cast<uint32_t>(static_cast<uint64_t>(args.num_groups) * blockIdx.x / gridDim.x);
-    group_end = args.first_group + static_cast<uint32_t>(static_cast<uint64_t>(args.num_groups) * (blockIdx.x + 1) / gridDim.x);
+    group_begin =
+        args.first_group + static_cast<uint32_t>(static_cast<uint64_t>(args.num_groups) * blockIdx.x / gridDim.x);
+    group_end =
+        args.first_group + static_cast<uint32_t>(static_cast<uint64_t>(args.num_groups) * (blockIdx.x + 1) / gridDim.x);
     const uint32_t num_groups = group_end - group_begin;
     constexpr uint32_t kMaxGroups = kTileVocab / kGroup;
     num_tiles = (num_groups + kMaxGroups - 1) / kMaxGroups;
@@ -43,7 +46,8 @@ struct TileSchedule {
   FS_DEVICE uint32_t tile_end(uint32_t tile) const { return min(tile_begin(tile) + groups_per_tile, group_end); }
 };
 
-// Streams tiles into shared memory, one 64-wide slice per call of load(). A thread copies one 16-byte chunk of every 32nd row.
+// Streams tiles into shared memory, one 64-wide slice per call of load(). A thread copies one 16-byte chunk of every
+// 32nd row.
 template <class Config>
 class Loader {
  public:
@@ -54,7 +58,8 @@ class Loader {
     hidden_place_ = shared_address(shared->hidden) + place;
     const SampleParams& params = args_.params;
     const uint8_t* hidden = static_cast<const uint8_t*>(params.hidden_states);
-    hidden_ = hidden + ((static_cast<int64_t>(args_.pass.first_row) + row_) * params.hidden_states_stride + chunk_ * 8) * 2;
+    hidden_ =
+        hidden + ((static_cast<int64_t>(args_.pass.first_row) + row_) * params.hidden_states_stride + chunk_ * 8) * 2;
     begin_tile();
   }
 
@@ -66,7 +71,8 @@ class Loader {
 #pragma unroll
     for (uint32_t i = 0; i < kTileVocab / kRowsPerPass; i++) {
       const bool is_valid = is_column && ((valid_rows_ >> i) & 1u) != 0;
-      const uint8_t* source = weight_ + static_cast<int64_t>(i * kRowsPerPass) * params.weight_stride * 2 + column_bytes;
+      const uint8_t* source =
+          weight_ + static_cast<int64_t>(i * kRowsPerPass) * params.weight_stride * 2 + column_bytes;
       copy_async(weight_place + i * (kRowsPerPass * kRowBytes), is_valid ? source : params.weight, is_valid);
     }
     const uint32_t hidden_place = hidden_place_ + stage * (Config::kTileBatch * kRowBytes);
@@ -75,7 +81,8 @@ class Loader {
       const uint32_t row = row_ + i * kRowsPerPass;
       if (row < Config::kTileBatch) {
         const bool is_valid = is_column && row < args_.pass.num_rows;
-        const uint8_t* source = hidden_ + static_cast<int64_t>(i * kRowsPerPass) * params.hidden_states_stride * 2 + column_bytes;
+        const uint8_t* source =
+            hidden_ + static_cast<int64_t>(i * kRowsPerPass) * params.hidden_states_stride * 2 + column_bytes;
         copy_async(hidden_place + i * (kRowsPerPass * kRowBytes), is_valid ? source : params.hidden_states, is_valid);
       }
     }
@@ -95,7 +102,8 @@ class Loader {
     hidden_begin_ = 0;
     // NOTE: the first group may begin before the shard; the difference then wraps, and the rows are not valid.
     const uint32_t local_token = schedule_.tile_begin(tile_) * kGroup + row_ - params.vocab_start;
-    const uint32_t num_tokens = tile_ < schedule_.num_tiles ? (schedule_.tile_end(tile_) - schedule_.tile_begin(tile_)) * kGroup : 0;
+    const uint32_t num_tokens =
+        tile_ < schedule_.num_tiles ? (schedule_.tile_end(tile_) - schedule_.tile_begin(tile_)) * kGroup : 0;
     valid_rows_ = 0;
 #pragma unroll
     for (uint32_t i = 0; i < kTileVocab / kRowsPerPass; i++) {
@@ -119,7 +127,8 @@ class Loader {
 
 // Multiplies one 64-wide slice.
 template <class Config, Dtype kDtype>
-FS_DEVICE void multiply_slice(float (&accumulators)[Config::kMmaVocab][Config::kMmaBatch][4], uint32_t weight, uint32_t hidden) {
+FS_DEVICE void multiply_slice(float (&accumulators)[Config::kMmaVocab][Config::kMmaBatch][4], uint32_t weight,
+                              uint32_t hidden) {
   const uint32_t lane_idx = threadIdx.x % kWarpSize;
   const uint32_t weight_row = weight + (lane_idx % 16) * kRowBytes;
   const uint32_t swizzle = lane_idx % 8;
@@ -159,19 +168,15 @@ template <class Config>
 class Epilogue {
  public:
   FS_DEVICE Epilogue(const Args& args, Shared<Config>* shared, uint32_t warp_vocab, uint32_t warp_batch)
-      : args_(args),
-        shared_(shared),
-        warp_vocab_(warp_vocab),
-        warp_batch_(warp_batch),
-        wants_log_mass_(wants_log_mass(args.params.out)),
-        is_raw_(args.params.logprobs_mode == LogprobsMode::kRaw) {}
+      : args_(args), shared_(shared), warp_vocab_(warp_vocab), warp_batch_(warp_batch),
+        wants_log_mass_(wants_log_mass(args.params.out)), is_raw_(args.params.logprobs_mode == LogprobsMode::kRaw) {}
 
   FS_DEVICE void process_tile(float (&accumulators)[Config::kMmaVocab][Config::kMmaBatch][4], uint32_t group_begin,
                               uint32_t group_end) {
     constexpr int kNumBlocks = Config::kMmaVocab * Config::kMmaBatch;
     float(&flat)[kNumBlocks][4] = reinterpret_cast<float(&)[kNumBlocks][4]>(accumulators);
-    // NOTE: a rolled loop, or the code of a wide tile would not fit the instruction cache. Registers cannot be indexed at
-    // run time, so the accumulators move one place down instead.
+    // NOTE: a rolled loop, or the code of a wide tile would not fit the instruction cache. Registers cannot be indexed
+    // at run time, so the accumulators move one place down instead.
 #pragma unroll 1
     for (int block = 0; block < kNumBlocks; block++) {
       const uint32_t group = group_begin + warp_vocab_ * Config::kMmaVocab + block / Config::kMmaBatch;
@@ -180,7 +185,8 @@ class Epilogue {
 #pragma unroll
       for (int i = 0; i + 1 < kNumBlocks; i++) {
 #pragma unroll
-        for (int j = 0; j < 4; j++) flat[i][j] = flat[i + 1][j];
+        for (int j = 0; j < 4; j++)
+          flat[i][j] = flat[i + 1][j];
       }
     }
   }
@@ -215,7 +221,8 @@ class Epilogue {
     // --- Transform ---
     const uint32_t row_idx = args_.pass.first_row + row;
     if (params.rows.logit_bias != nullptr && is_row) {
-      const float* bias = params.rows.logit_bias + static_cast<int64_t>(row_idx) * params.rows.logit_bias_stride + token_id;
+      const float* bias =
+          params.rows.logit_bias + static_cast<int64_t>(row_idx) * params.rows.logit_bias_stride + token_id;
       if (is_low) logits.low += bias[0];
       if (is_high) logits.high += bias[8];
     }
@@ -289,7 +296,8 @@ class Epilogue {
     }
     float sum = reference > -INFINITY ? __expf(logits.low - reference) + __expf(logits.high - reference) : 0.f;
 #pragma unroll
-    for (uint32_t lanes = 4; lanes < kWarpSize; lanes *= 2) sum += __shfl_xor_sync(kAllLanes, sum, lanes);
+    for (uint32_t lanes = 4; lanes < kWarpSize; lanes *= 2)
+      sum += __shfl_xor_sync(kAllLanes, sum, lanes);
     if (threadIdx.x % kWarpSize < 4) {
       LogMass& mass = shared_->log_mass[warp_vocab_][row];
       mass = merge_log_mass(mass, {reference, sum});
@@ -317,7 +325,8 @@ FS_DEVICE void prepare_shared(const Args& args, Shared<Config>* shared) {
     const float divisor = temperature_divisor(temperature);
     shared->rows[row] = {divisor, WinnerFilter::scale(divisor), temperature == 0.f};
     shared->row_flags[row] = 0;
-    for (int warp = 0; warp < Config::kWarpsVocab; warp++) shared->log_mass[warp][row] = {0.f, 0.f};
+    for (int warp = 0; warp < Config::kWarpsVocab; warp++)
+      shared->log_mass[warp][row] = {0.f, 0.f};
   }
 }
 
@@ -331,7 +340,8 @@ FS_DEVICE void publish(const Args& args, Shared<Config>* shared, Workspace* work
     if (shared->row_flags[row] != 0) atomicOr(&workspace->row_flags[row], 1u);
     if (wants_log_mass(args.params.out)) {
       LogMass mass = shared->log_mass[0][row];
-      for (int warp = 1; warp < Config::kWarpsVocab; warp++) mass = merge_log_mass(mass, shared->log_mass[warp][row]);
+      for (int warp = 1; warp < Config::kWarpsVocab; warp++)
+        mass = merge_log_mass(mass, shared->log_mass[warp][row]);
       workspace->log_mass[row][blockIdx.x] = mass;
     }
   }
@@ -385,7 +395,8 @@ __global__ void __launch_bounds__(kNumThreads, 2) smxx_tile_sample(const __grid_
 #pragma unroll
       for (int n = 0; n < Config::kMmaBatch; n++) {
 #pragma unroll
-        for (int j = 0; j < 4; j++) accumulators[m][n][j] = 0.f;
+        for (int j = 0; j < 4; j++)
+          accumulators[m][n][j] = 0.f;
       }
     }
     __syncthreads();

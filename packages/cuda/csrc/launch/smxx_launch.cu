@@ -1,4 +1,5 @@
-// Chooses the batch width and the grid of the portable kernel, and splits what one pass cannot hold: many rows, many draws.
+// Chooses the batch width and the grid of the portable kernel, and splits what one pass cannot hold: many rows, many
+// draws.
 #include <algorithm>
 #include <iterator>
 
@@ -20,7 +21,8 @@ struct Variant {
 template <int kTileBatch>
 constexpr Variant variant() {
   using Config = smxx::Config<kTileBatch>;
-  return {kTileBatch, static_cast<uint32_t>(sizeof(smxx::Shared<Config>)),
+  return {kTileBatch,
+          static_cast<uint32_t>(sizeof(smxx::Shared<Config>)),
           {smxx::smxx_tile_sample<Config, Dtype::kBf16>, smxx::smxx_tile_sample<Config, Dtype::kF16>}};
 }
 
@@ -33,8 +35,8 @@ bool fits(const DeviceInfo& device, const Variant& variant) {
   return variant.shared_bytes + kStaticBytes <= static_cast<uint32_t>(device.max_shared_bytes);
 }
 
-// The narrowest variant that holds the rows, or the widest that the device has room for: width costs matrix instructions and
-// traffic inside the chip, never bytes of weight.
+// The narrowest variant that holds the rows, or the widest that the device has room for: width costs matrix
+// instructions and traffic inside the chip, never bytes of weight.
 const Variant* choose_variant(const DeviceInfo& device, uint32_t num_rows) {
   const Variant* chosen = nullptr;
   for (const Variant& variant : kVariants) {
@@ -49,7 +51,8 @@ const Variant* choose_variant(const DeviceInfo& device, uint32_t num_rows) {
 uint32_t num_blocks(const DeviceInfo& device, const Variant& variant, uint32_t num_groups) {
   const uint32_t multiprocessors = std::max(1, device.num_multiprocessors);
   // A multiprocessor has one reserved KiB more than one block may ask for, and reserves one for each block.
-  const uint32_t per_multiprocessor = 2 * (variant.shared_bytes + kStaticBytes + 1024) <= device.max_shared_bytes + 1024u ? 2 : 1;
+  const uint32_t per_multiprocessor =
+      2 * (variant.shared_bytes + kStaticBytes + 1024) <= device.max_shared_bytes + 1024u ? 2 : 1;
   uint32_t blocks = multiprocessors * per_multiprocessor;
   if (blocks > kMaxBlocks) blocks = std::min(multiprocessors, kMaxBlocks);
   return std::max(1u, std::min(blocks, num_groups));

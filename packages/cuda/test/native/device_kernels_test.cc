@@ -1,8 +1,8 @@
-// The portable kernels as a host program, by emulation, against a plain loop over tokens. One case a line on stdin, one answer a
-// line on stdout: rows checked, and what was wrong first. Driven by test/device-kernels.test.ts.
+// The portable kernels as a host program, by emulation, against a plain loop over tokens. One case a line on stdin, one
+// answer a line on stdout: rows checked, and what was wrong first. Driven by test/device-kernels.test.ts.
 //
-// Hidden states and weight are small integers, so that every sum is exact and equality is bitwise. What must not be read (padding
-// between rows, before and after) is NaN, which would make its row an error.
+// Hidden states and weight are small integers, so that every sum is exact and equality is bitwise. What must not be
+// read (padding between rows, before and after) is NaN, which would make its row an error.
 #include "emulation/device.h"
 #include "emulation/smxx_ptx.h"
 
@@ -18,17 +18,17 @@ namespace flashsampling {
 namespace {
 
 enum Flags : uint32_t {
-  kTemperatures = 1,    // mixed, greedy and invalid ones included; else all 1
+  kTemperatures = 1,  // mixed, greedy and invalid ones included; else all 1
   kBias = 2,
   kMask = 4,
-  kSharedRow = 8,       // bias and mask with stride 0
-  kNumSamples = 16,     // mixed, 0 included
+  kSharedRow = 8,    // bias and mask with stride 0
+  kNumSamples = 16,  // mixed, 0 included
   kInt64 = 32,
-  kPadded = 64,         // strides above the row's length
-  kInvalid = 128,       // NaN and infinities among the inputs
-  kMaskedRow = 256,     // with kMask: a row without any token
+  kPadded = 64,      // strides above the row's length
+  kInvalid = 128,    // NaN and infinities among the inputs
+  kMaskedRow = 256,  // with kMask: a row without any token
   kLogprobs = 512,
-  kMisaligned = 1024,   // logits that are not aligned to 16 bytes
+  kMisaligned = 1024,  // logits that are not aligned to 16 bytes
 };
 
 struct Case {
@@ -66,7 +66,8 @@ struct Matrix {
     const size_t size = rows * stride * width + 2 * kMargin + 256;
     bytes.resize(size);
     begin = kMargin + (256 - (reinterpret_cast<uintptr_t>(bytes.data()) + kMargin) % 256) % 256 + offset * width;
-    for (size_t at = begin % width; at + width <= size; at += width) put(at, NAN);
+    for (size_t at = begin % width; at + width <= size; at += width)
+      put(at, NAN);
     (void)columns;
   }
   void put(size_t at, float value) {
@@ -175,7 +176,8 @@ struct Problem {
         const float raw = logits[row * c.vocab_size + i];
         float logit = raw + (c.has(kBias) ? bias[row * bias_stride + token_id] : 0.f);
         is_invalid |= is_invalid_logit(logit);
-        if (c.has(kMask) && (allowed[row * allowed_stride + token_id / 32] >> (token_id % 32) & 1) == 0) logit = -INFINITY;
+        if (c.has(kMask) && (allowed[row * allowed_stride + token_id / 32] >> (token_id % 32) & 1) == 0)
+          logit = -INFINITY;
         transformed[i] = apply_temperature(logit, divisor);
         counted[i] = c.mode == 1 ? raw : transformed[i];
         largest = std::fmax(largest, counted[i]);
@@ -207,8 +209,9 @@ struct Problem {
         for (uint32_t i = 0; i < c.vocab_size; i++) {
           const uint32_t token_id = c.vocab_start + i;
           if (!(transformed[i] > -INFINITY && transformed[i] < INFINITY)) continue;
-          const float score =
-              row_temp == 0.f ? transformed[i] : transformed[i] + token_gumbel(scheme, token_bits(scheme, key, token_id));
+          const float score = row_temp == 0.f
+                                  ? transformed[i]
+                                  : transformed[i] + token_gumbel(scheme, token_bits(scheme, key, token_id));
           best = std::max(best, pack_candidate(score, token_id));
         }
         const bool is_drawn = expected_status == kRowOk && draw < wanted;
@@ -228,7 +231,8 @@ struct Problem {
           return where.str();
         }
         const double logprob = is_drawn ? counted[expected_id - c.vocab_start] - mass : NAN;
-        // The drawn logit comes back from its score, so its error is a rounding of the score, times the divisor for raw.
+        // The drawn logit comes back from its score, so its error is a rounding of the score, times the divisor for
+        // raw.
         const double slack = is_drawn && c.mode == 1 ? std::fabs(candidate_score(best)) * 1e-6 * divisor : 0;
         if (c.has(kLogprobs) && !is_near(logprobs[slot], logprob, slack)) {
           where << "logprob " << logprobs[slot] << " for " << logprob;
@@ -257,7 +261,8 @@ void run_smxx(const smxx::Args& args, uint32_t num_blocks) {
   using Config = smxx::Config<kTileBatch>;
   static_assert(sizeof(smxx::Shared<Config>) <= smxx::kSharedBytes, "shared memory");
   std::memset(smxx::shared_bytes, 0xFF, sizeof(smxx::shared_bytes));
-  for (auto& queue : smxx::copy_queues) queue = {};
+  for (auto& queue : smxx::copy_queues)
+    queue = {};
   emulation::launch({num_blocks}, smxx::kNumThreads, [&] { smxx::smxx_tile_sample<Config, kDtype>(args); });
 }
 
@@ -276,25 +281,32 @@ std::string check_smxx(const Case& c, Random& random) {
   Matrix hidden(c.batch_size, c.hidden_size, c.hidden_size + padding, c.type, 0);
   Matrix weight(c.vocab_size, c.hidden_size, c.hidden_size + 2 * padding, c.type, 0);
   std::vector<float> h(c.batch_size * c.hidden_size), w(c.vocab_size * c.hidden_size);
-  for (float& value : h) value = static_cast<float>(integer(random, -2, 2)) / 2;
-  for (float& value : w) value = static_cast<float>(integer(random, -2, 2)) / 2;
+  for (float& value : h)
+    value = static_cast<float>(integer(random, -2, 2)) / 2;
+  for (float& value : w)
+    value = static_cast<float>(integer(random, -2, 2)) / 2;
   if (c.has(kInvalid)) {
     // A row of hidden states, and for the rows with a nonzero factor a row of weight that overflows either way.
     if (c.batch_size > 2) h[2 * c.hidden_size + c.hidden_size / 2] = NAN;
-    for (uint32_t row = 0; row < c.batch_size; row++) h[row * c.hidden_size] = row % 2 == 0 ? 1.f : -1.f;
-    for (uint32_t i = 0; i < c.vocab_size; i++) w[i * c.hidden_size] = 0.f;
+    for (uint32_t row = 0; row < c.batch_size; row++)
+      h[row * c.hidden_size] = row % 2 == 0 ? 1.f : -1.f;
+    for (uint32_t i = 0; i < c.vocab_size; i++)
+      w[i * c.hidden_size] = 0.f;
     w[(c.vocab_size / 2) * c.hidden_size] = INFINITY;
   }
   for (uint32_t row = 0; row < c.batch_size; row++) {
-    for (uint32_t k = 0; k < c.hidden_size; k++) hidden.set(row, k, h[row * c.hidden_size + k]);
+    for (uint32_t k = 0; k < c.hidden_size; k++)
+      hidden.set(row, k, h[row * c.hidden_size + k]);
   }
   for (uint32_t i = 0; i < c.vocab_size; i++) {
-    for (uint32_t k = 0; k < c.hidden_size; k++) weight.set(i, k, w[i * c.hidden_size + k]);
+    for (uint32_t k = 0; k < c.hidden_size; k++)
+      weight.set(i, k, w[i * c.hidden_size + k]);
   }
   for (uint32_t row = 0; row < c.batch_size; row++) {
     for (uint32_t i = 0; i < c.vocab_size; i++) {
       float sum = 0.f;
-      for (uint32_t k = 0; k < c.hidden_size; k++) sum += h[row * c.hidden_size + k] * w[i * c.hidden_size + k];
+      for (uint32_t k = 0; k < c.hidden_size; k++)
+        sum += h[row * c.hidden_size + k] * w[i * c.hidden_size + k];
       problem.logits.push_back(sum);
     }
   }
@@ -341,7 +353,8 @@ std::string check_smxx(const Case& c, Random& random) {
 
 template <class T>
 void run_logits(const logits::Args& args, uint32_t num_blocks) {
-  emulation::launch({num_blocks, args.pass.num_rows}, logits::kNumThreads, [&] { logits::logits_sample_kernel<T>(args); });
+  emulation::launch({num_blocks, args.pass.num_rows}, logits::kNumThreads,
+                    [&] { logits::logits_sample_kernel<T>(args); });
 }
 
 std::string check_logits(const Case& c, Random& random) {
@@ -374,7 +387,9 @@ std::string check_logits(const Case& c, Random& random) {
   for (uint32_t draw = 0; draw < c.num_draws; draw += args.pass.num_draws) {
     args.pass.first_draw = draw;
     args.pass.num_draws = std::min(c.num_draws - draw, kMaxSlots / args.pass.num_rows);
-    (c.type == 0 ? run_logits<__nv_bfloat16> : c.type == 1 ? run_logits<__half> : run_logits<float>)(args, c.num_blocks);
+    (c.type == 0   ? run_logits<__nv_bfloat16>
+     : c.type == 1 ? run_logits<__half>
+                   : run_logits<float>)(args, c.num_blocks);
   }
   return problem.check();
 }
@@ -389,8 +404,8 @@ int main() {
     std::istringstream in(line);
     std::string kernel;
     Case c = {};
-    in >> kernel >> c.type >> c.batch_size >> c.vocab_size >> c.vocab_start >> c.hidden_size >> c.num_draws >> c.num_blocks >>
-        c.scheme >> c.mode >> c.flags >> c.seed;
+    in >> kernel >> c.type >> c.batch_size >> c.vocab_size >> c.vocab_start >> c.hidden_size >> c.num_draws >>
+        c.num_blocks >> c.scheme >> c.mode >> c.flags >> c.seed;
     if (!in || (kernel != "smxx" && kernel != "logits")) {
       std::fprintf(stderr, "cannot read the case: %s\n", line.c_str());
       return 1;

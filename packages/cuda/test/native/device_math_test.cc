@@ -1,6 +1,6 @@
-// The device-math headers as a host program. One command a line on stdin, one answer a line on stdout; floats travel as the
-// decimal value of their 32 bits, so that nothing is lost on the way. Driven by test/device-math.test.ts, which knows what the
-// answers must be; only the sweeps, which are millions of values, compare with float64 here.
+// The device-math headers as a host program. One command a line on stdin, one answer a line on stdout; floats travel as
+// the decimal value of their 32 bits, so that nothing is lost on the way. Driven by test/device-math.test.ts, which
+// knows what the answers must be; only the sweeps, which are millions of values, compare with float64 here.
 #include <algorithm>
 #include <cinttypes>
 #include <cmath>
@@ -11,10 +11,10 @@
 #include <thread>
 #include <vector>
 
-#include "epilogue/winner_store.cuh"
 #include "common/philox.h"
 #include "common/score.h"
 #include "common/workspace.h"
+#include "epilogue/winner_store.cuh"
 #include "merge_shards.cuh"
 
 namespace flashsampling {
@@ -91,8 +91,8 @@ void sweep(Reader& in) {
 // Scores one token as the kernels do.
 float score_of(NoiseScheme scheme, float logit, uint32_t bits) { return logit + token_gumbel(scheme, bits); }
 
-// filter <scheme> <begin> <end> <stride> <logit> <temperature>: how many tokens that reach a best score equal to their own are held back
-// (must be 0), and how many that lie a nat below it pass
+// filter <scheme> <begin> <end> <stride> <logit> <temperature>: how many tokens that reach a best score equal to their
+// own are held back (must be 0), and how many that lie a nat below it pass
 void filter(Reader& in) {
   const NoiseScheme scheme = in.scheme();
   const uint64_t begin = in.u64(), end = in.u64(), stride = in.u64();
@@ -104,7 +104,8 @@ void filter(Reader& in) {
     const float score = score_of(scheme, quotient, bits);
     const uint32_t integer = WinnerFilter::integer(scheme, bits);
     const auto passes = [&](float best) {
-      return WinnerFilter::passes(static_cast<float>(integer), WinnerFilter::threshold(logit, scale, WinnerFilter::offset(best)));
+      return WinnerFilter::passes(static_cast<float>(integer),
+                                  WinnerFilter::threshold(logit, scale, WinnerFilter::offset(best)));
     };
     num_checked++;
     if (!passes(score) || !passes(std::nextafter(score, -INFINITY)) || !passes(-INFINITY)) num_wrong++;
@@ -131,7 +132,8 @@ void draw(Reader& in) {
   const LogprobsMode mode = static_cast<LogprobsMode>(in.u32());
   const uint32_t vocab_start = in.u32(), num_shards = in.u32(), vocab_size = in.u32();
   std::vector<float> logits(vocab_size);
-  for (float& logit : logits) logit = in.f32();
+  for (float& logit : logits)
+    logit = in.f32();
   std::vector<float> bias(vocab_start + vocab_size, 0.f);
   for (uint32_t i = in.u32(); i > 0; i--) {
     const uint32_t token_id = in.u32();
@@ -139,7 +141,8 @@ void draw(Reader& in) {
   }
   const uint32_t num_allowed = in.u32();
   std::vector<bool> is_allowed(vocab_start + vocab_size, num_allowed == 0);
-  for (uint32_t i = 0; i < num_allowed; i++) is_allowed[in.u32()] = true;
+  for (uint32_t i = 0; i < num_allowed; i++)
+    is_allowed[in.u32()] = true;
 
   RowParams rows = {};
   rows.temperature = &temperature;
@@ -170,7 +173,9 @@ void draw(Reader& in) {
       const float integer =
           temperature == 0.f ? WinnerFilter::kGreedyInteger : static_cast<float>(WinnerFilter::integer(scheme, bits));
       const float best_score = best == kNoCandidate ? -INFINITY : candidate_score(best);
-      if (!WinnerFilter::passes(integer, WinnerFilter::threshold(biased, WinnerFilter::scale(divisor), WinnerFilter::offset(best_score)))) continue;
+      if (!WinnerFilter::passes(
+              integer, WinnerFilter::threshold(biased, WinnerFilter::scale(divisor), WinnerFilter::offset(best_score))))
+        continue;
       num_scored++;
       best = std::max(best, pack_candidate(temperature == 0.f ? logit : score_of(scheme, logit, bits), token_id));
     }
@@ -199,7 +204,8 @@ void draw(Reader& in) {
   merge.rows = rows;
   merge.out = {&token_id, true, &logprob, &merged_log_sum_exp, &status, nullptr};
   merge_slot(merge, 0, 0);
-  std::printf("%" PRId64 " %d %u %u %u\n", token_id, status, float_bits(logprob), float_bits(merged_log_sum_exp), num_scored);
+  std::printf("%" PRId64 " %d %u %u %u\n", token_id, status, float_bits(logprob), float_bits(merged_log_sum_exp),
+              num_scored);
 }
 
 // merge <num_samples> <max_num_samples> <with_status> <num_shards> (<candidate>... <log_sum_exp> <status>)...
@@ -212,7 +218,8 @@ void merge(Reader& in) {
   std::vector<float> masses;
   std::vector<int32_t> statuses;
   for (uint32_t shard = 0; shard < num_shards; shard++) {
-    for (uint32_t i = 0; i < max_num_samples; i++) candidates.push_back(in.u64());
+    for (uint32_t i = 0; i < max_num_samples; i++)
+      candidates.push_back(in.u64());
     masses.push_back(in.f32());
     statuses.push_back(static_cast<int32_t>(in.u32()));
   }
@@ -230,9 +237,11 @@ void merge(Reader& in) {
   args.out.token_ids = token_ids.data();
   args.out.log_sum_exp = &mass;
   args.out.row_status = &status;
-  for (uint32_t i = 0; i < max_num_samples; i++) merge_slot(args, 0, i);
+  for (uint32_t i = 0; i < max_num_samples; i++)
+    merge_slot(args, 0, i);
   std::printf("%d %u", status, float_bits(mass));
-  for (const int32_t token_id : token_ids) std::printf(" %d", token_id);
+  for (const int32_t token_id : token_ids)
+    std::printf(" %d", token_id);
   std::printf("\n");
 }
 
@@ -270,7 +279,8 @@ bool answer(const std::string& command, Reader& in) {
   } else if (command == "pack") {  // score token -> candidate, score and token read back
     const float score = in.f32();
     const uint64_t candidate = pack_candidate(score, in.u32());
-    std::printf("%" PRIu64 " %u %u\n", candidate, float_bits(candidate_score(candidate)), candidate_token_id(candidate));
+    std::printf("%" PRIu64 " %u %u\n", candidate, float_bits(candidate_score(candidate)),
+                candidate_token_id(candidate));
   } else if (command == "row_error") {  // status -> candidate, status read back
     const uint64_t candidate = pack_row_error(static_cast<int32_t>(in.u32()));
     std::printf("%" PRIu64 " %d %d\n", candidate, is_row_error(candidate), candidate_row_error(candidate));

@@ -1,4 +1,5 @@
-// A row's winner as one 64-bit word, so that an integer maximum merges candidates: higher score first, then lower token id.
+// A row's winner as one 64-bit word, so that an integer maximum merges candidates: higher score first, then lower token
+// id.
 #pragma once
 
 #include <cstdint>
@@ -50,9 +51,7 @@ FS_HOST_DEVICE float candidate_score(uint64_t candidate) {
   return from_ordered_bits(static_cast<uint32_t>(candidate >> 32));
 }
 
-FS_HOST_DEVICE uint32_t candidate_token_id(uint64_t candidate) {
-  return ~static_cast<uint32_t>(candidate);
-}
+FS_HOST_DEVICE uint32_t candidate_token_id(uint64_t candidate) { return ~static_cast<uint32_t>(candidate); }
 
 // A row's error (RowStatus) in a candidate's place, above every candidate: a maximum over shards then keeps the error,
 // so that one shard's NaN cannot vanish behind another shard's winner. The upper half is the pattern of a NaN score.

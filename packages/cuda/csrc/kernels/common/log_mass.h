@@ -20,8 +20,6 @@ FS_HOST_DEVICE LogMass merge_log_mass(LogMass a, LogMass b) {
 }
 
 // ln of the mass; -infinity for an empty set.
-FS_HOST_DEVICE float log_sum_exp(LogMass mass) {
-  return mass.sum == 0.f ? -INFINITY : mass.reference + logf(mass.sum);
-}
+FS_HOST_DEVICE float log_sum_exp(LogMass mass) { return mass.sum == 0.f ? -INFINITY : mass.reference + logf(mass.sum); }
 
 }  // namespace flashsampling

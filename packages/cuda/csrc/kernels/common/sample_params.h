@@ -33,12 +33,12 @@ struct RowParams {
 
 // Where results go; every pointer may be null.
 struct SampleOutputs {
-  void* token_ids;           // [batch_size, max_num_samples], int32 or int64
+  void* token_ids;  // [batch_size, max_num_samples], int32 or int64
   bool token_ids_are_int64;
-  float* logprobs;           // [batch_size, max_num_samples]
-  float* log_sum_exp;        // [batch_size]
-  int32_t* row_status;       // [batch_size]
-  uint64_t* candidates;      // [batch_size, max_num_samples], packed
+  float* logprobs;       // [batch_size, max_num_samples]
+  float* log_sum_exp;    // [batch_size]
+  int32_t* row_status;   // [batch_size]
+  uint64_t* candidates;  // [batch_size, max_num_samples], packed
 };
 
 struct SampleParams {
@@ -52,7 +52,7 @@ struct SampleParams {
   int64_t weight_stride;         // elements
   RowParams rows;
   SampleOutputs out;
-  void* workspace;               // layout: workspace.h
+  void* workspace;  // layout: workspace.h
 };
 
 }  // namespace flashsampling

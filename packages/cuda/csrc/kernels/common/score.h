@@ -71,8 +71,8 @@ FS_HOST_DEVICE float rough_log2(float x) {
 }
 
 // noise = -log(E) with E = -log1p(-v) >= v, so a token reaches a best score only if v <= exp(logit - best). The filter
-// compares v in units of 2^-32. Every token that passes is scored in full, and the margin is wider than all roundings of
-// score and filter together, so nothing is approximated: kMargin covers the noise (1e-5) and the terms of size 32,
+// compares v in units of 2^-32. Every token that passes is scored in full, and the margin is wider than all roundings
+// of score and filter together, so nothing is approximated: kMargin covers the noise (1e-5) and the terms of size 32,
 // kSlack * |best| the roundings that are relative to the scores: quotient, score, scale, offset, at most 2^-24 each.
 struct WinnerFilter {
   static constexpr float kMargin = 1e-4f;

@@ -1,4 +1,5 @@
-// Layout of the workspace. Fixed, whatever the shape, so that calls of different shapes may follow each other in one workspace.
+// Layout of the workspace. Fixed, whatever the shape, so that calls of different shapes may follow each other in one
+// workspace.
 //
 //   [0, kZeroedBytes)  must be zero when a kernel starts; the last block of every kernel leaves it zero again
 //   then               scratch without a state between calls
@@ -20,15 +21,16 @@ constexpr uint32_t kMaxBlocks = 264;
 
 struct Workspace {
   // --- Zeroed ---
-  uint32_t num_blocks_arrived;           // blocks of this pass that published their winners
+  uint32_t num_blocks_arrived;  // blocks of this pass that published their winners
   uint32_t reserved[63];
-  uint64_t best[kMaxSlots];              // packed winners, merged by atomicMax
-  uint32_t row_flags[kMaxTileBatch];     // nonzero: the row has a NaN or +infinity
+  uint64_t best[kMaxSlots];           // packed winners, merged by atomicMax
+  uint32_t row_flags[kMaxTileBatch];  // nonzero: the row has a NaN or +infinity
   // --- Scratch ---
   LogMass log_mass[kMaxTileBatch][kMaxBlocks];
 };
 
-constexpr uint64_t kZeroedBytes = sizeof(uint32_t) * 64 + sizeof(uint64_t) * kMaxSlots + sizeof(uint32_t) * kMaxTileBatch;
+constexpr uint64_t kZeroedBytes =
+    sizeof(uint32_t) * 64 + sizeof(uint64_t) * kMaxSlots + sizeof(uint32_t) * kMaxTileBatch;
 static_assert(sizeof(Workspace) < (1u << 20), "the contract promises a workspace below 1 MiB");
 
 }  // namespace flashsampling

@@ -37,7 +37,8 @@ __device__ __forceinline__ bool wants_log_mass(const SampleOutputs& out) {
 __device__ __forceinline__ void publish_winner(Workspace* workspace, uint32_t slot, uint64_t candidate) {
   static_assert(sizeof(unsigned long long) == sizeof(uint64_t), "atomicMax of 64 bits");
   if (candidate != kNoCandidate) {
-    atomicMax(reinterpret_cast<unsigned long long*>(&workspace->best[slot]), static_cast<unsigned long long>(candidate));
+    atomicMax(reinterpret_cast<unsigned long long*>(&workspace->best[slot]),
+              static_cast<unsigned long long>(candidate));
   }
 }
 
@@ -46,13 +47,15 @@ __device__ __forceinline__ LogMass merge_warp(LogMass mass) {
   const uint32_t lane_idx = threadIdx.x % kWarpSize;
 #pragma unroll
   for (uint32_t lanes = 1; lanes < kWarpSize; lanes *= 2) {
-    const LogMass other = {__shfl_xor_sync(kAllLanes, mass.reference, lanes), __shfl_xor_sync(kAllLanes, mass.sum, lanes)};
+    const LogMass other = {__shfl_xor_sync(kAllLanes, mass.reference, lanes),
+                           __shfl_xor_sync(kAllLanes, mass.sum, lanes)};
     mass = (lane_idx & lanes) == 0 ? merge_log_mass(mass, other) : merge_log_mass(other, mass);
   }
   return mass;
 }
 
-// Called by all threads of every block after they have published. row_log_sum_exp: shared, a float for each row of the pass.
+// Called by all threads of every block after they have published. row_log_sum_exp: shared, a float for each row of the
+// pass.
 template <int kNumThreads>
 __device__ void finish_pass(const LastBlockArgs& args, Workspace* workspace, float* row_log_sum_exp) {
   __shared__ bool is_last_block;
@@ -95,7 +98,8 @@ __device__ void finish_pass(const LastBlockArgs& args, Workspace* workspace, flo
     workspace->best[slot] = kNoCandidate;
   }
   __syncthreads();  // every slot of a row has read the row's flag
-  for (uint32_t row = threadIdx.x; row < pass.num_rows; row += kNumThreads) workspace->row_flags[row] = 0;
+  for (uint32_t row = threadIdx.x; row < pass.num_rows; row += kNumThreads)
+    workspace->row_flags[row] = 0;
   if (threadIdx.x == 0) workspace->num_blocks_arrived = 0;
 }
 

@@ -1,6 +1,6 @@
-// Where a row's winner leaves a sampling kernel. One function, called by one thread per (row, draw) after every block has
-// published its winners; a tensor-parallel build replaces its body by stores into every peer's buffer.
-// Compiles as host C++ too, so that what a row's status does to its outputs is tested without a GPU.
+// Where a row's winner leaves a sampling kernel. One function, called by one thread per (row, draw) after every block
+// has published its winners; a tensor-parallel build replaces its body by stores into every peer's buffer. Compiles as
+// host C++ too, so that what a row's status does to its outputs is tested without a GPU.
 #pragma once
 
 #include <cmath>
@@ -14,11 +14,11 @@ namespace flashsampling {
 
 struct RowResult {
   uint32_t row_idx;
-  uint32_t draw;        // column of the outputs
-  bool draw_wanted;     // false beyond the row's num_samples
-  uint64_t candidate;   // packed winner or kNoCandidate
-  int32_t status;       // RowStatus
-  float log_sum_exp;    // of the row; meaningless unless logprobs or log_sum_exp are wanted
+  uint32_t draw;       // column of the outputs
+  bool draw_wanted;    // false beyond the row's num_samples
+  uint64_t candidate;  // packed winner or kNoCandidate
+  int32_t status;      // RowStatus
+  float log_sum_exp;   // of the row; meaningless unless logprobs or log_sum_exp are wanted
 };
 
 FS_HOST_DEVICE float row_temperature(const RowParams& rows, uint32_t row_idx) {
@@ -37,8 +37,10 @@ FS_HOST_DEVICE uint32_t row_num_samples(const RowParams& rows, uint32_t row_idx,
   return num_samples < max_num_samples ? num_samples : max_num_samples;
 }
 
-// A winner's logit from its score: the noise is computed again and taken away, which costs at most one rounding of the score.
-FS_HOST_DEVICE float winner_logit(const RowParams& rows, NoiseScheme scheme, LogprobsMode mode, const RowResult& result) {
+// A winner's logit from its score: the noise is computed again and taken away, which costs at most one rounding of the
+// score.
+FS_HOST_DEVICE float winner_logit(const RowParams& rows, NoiseScheme scheme, LogprobsMode mode,
+                                  const RowResult& result) {
   const float temperature = row_temperature(rows, result.row_idx);
   const uint32_t token_id = candidate_token_id(result.candidate);
   float logit = candidate_score(result.candidate);
@@ -65,7 +67,7 @@ FS_HOST_DEVICE int32_t row_status(const RowParams& rows, uint32_t row_idx, bool 
 }
 
 FS_HOST_DEVICE void store_winner(const SampleOutputs& out, const RowParams& rows, NoiseScheme scheme, LogprobsMode mode,
-                            uint32_t max_num_samples, const RowResult& result) {
+                                 uint32_t max_num_samples, const RowResult& result) {
   const int64_t slot = static_cast<int64_t>(result.row_idx) * max_num_samples + result.draw;
   const bool has_token = result.status == kRowOk && result.draw_wanted && result.candidate != kNoCandidate;
   if (out.token_ids != nullptr) {
@@ -79,9 +81,7 @@ FS_HOST_DEVICE void store_winner(const SampleOutputs& out, const RowParams& rows
   if (out.candidates != nullptr) {
     // NOTE: a shard without a token to draw is no error of the row, which other shards may serve; NaN in one shard is.
     const bool is_error = result.status == kRowInvalidParameters || result.status == kRowInvalidLogits;
-    out.candidates[slot] = is_error    ? pack_row_error(result.status)
-                           : has_token ? result.candidate
-                                       : kNoCandidate;
+    out.candidates[slot] = is_error ? pack_row_error(result.status) : has_token ? result.candidate : kNoCandidate;
   }
   if (out.logprobs != nullptr) {
     out.logprobs[slot] = has_token ? winner_logit(rows, scheme, mode, result) - result.log_sum_exp : NAN;

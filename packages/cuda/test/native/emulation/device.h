@@ -1,6 +1,6 @@
-// Runs CUDA kernels as host C++, one block after the other: every thread of a block is a fiber, and collective operations
-// (barriers, shuffles, votes, ldmatrix, mma) wait until all lanes or threads have come. It shows wrong indices, masks, tails,
-// swizzles and merges on machines without a GPU; it shows no data race and no timing.
+// Runs CUDA kernels as host C++, one block after the other: every thread of a block is a fiber, and collective
+// operations (barriers, shuffles, votes, ldmatrix, mma) wait until all lanes or threads have come. It shows wrong
+// indices, masks, tails, swizzles and merges on machines without a GPU; it shows no data race and no timing.
 //
 // Include before any kernel header.
 #pragma once
@@ -97,7 +97,8 @@ inline void Barrier::wait() {
     generation_++;
     return;
   }
-  while (generation_ == generation) yield();
+  while (generation_ == generation)
+    yield();
 }
 
 // A thread that has ended is not waited for.
@@ -121,7 +122,8 @@ inline void run_fiber() {
 inline void launch(dim3 grid, int num_threads, std::function<void()> kernel) {
   constexpr size_t kStackBytes = 256 * 1024;
   std::vector<std::unique_ptr<char[]>> stacks;
-  for (int i = 0; i < num_threads; i++) stacks.emplace_back(new char[kStackBytes]);
+  for (int i = 0; i < num_threads; i++)
+    stacks.emplace_back(new char[kStackBytes]);
   body = std::move(kernel);
   gridDim = grid;
   for (blockIdx.y = 0; blockIdx.y < grid.y; blockIdx.y++) {
@@ -184,7 +186,8 @@ T __shfl_xor_sync(uint32_t, T value, uint32_t lanes) {
 inline bool __any_sync(uint32_t, bool predicate) {
   emulation::Exchange exchange(predicate);
   bool any = false;
-  for (uint32_t lane = 0; lane < 32; lane++) any |= exchange.of<bool>(lane);
+  for (uint32_t lane = 0; lane < 32; lane++)
+    any |= exchange.of<bool>(lane);
   exchange.done();
   return any;
 }

@@ -57,7 +57,8 @@ template <int kPending>
 void copy_async_wait() {
   auto& groups = copy_queues[threadIdx.x].groups;
   while (groups.size() > kPending) {
-    for (const PendingCopy& copy : groups.front()) std::memcpy(shared_pointer(copy.shared, "cp.async"), copy.bytes, 16);
+    for (const PendingCopy& copy : groups.front())
+      std::memcpy(shared_pointer(copy.shared, "cp.async"), copy.bytes, 16);
     groups.erase(groups.begin());
   }
 }
@@ -73,7 +74,8 @@ inline void load_matrices(uint32_t (&fragment)[4], uint32_t shared) {
     std::memcpy(&fragment[i], shared_pointer(address, "ldmatrix") + lane_idx % 4 * 4, 4);
     if (lane_idx == 0) {
       uint32_t banks = 0;
-      for (uint32_t row = 0; row < 8; row++) banks |= 1u << (exchange.of<uint32_t>(8 * i + row) / 16 % 8);
+      for (uint32_t row = 0; row < 8; row++)
+        banks |= 1u << (exchange.of<uint32_t>(8 * i + row) / 16 % 8);
       num_bank_conflicts += banks != 0xFFu;
     }
   }
