@@ -337,7 +337,7 @@ def driver_version() -> str:
 
 def read_clocks() -> str:
     """Clocks, power and temperature of the card, as it is found; nothing is set."""
-    return query_card("clocks.sm,clocks.mem,power.draw,temperature.gpu,clocks_throttle_reasons.active")
+    return query_card("clocks.sm,clocks.mem,power.draw,temperature.gpu")
 
 
 def query_card(fields: str) -> str:

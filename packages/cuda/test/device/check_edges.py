@@ -6,6 +6,7 @@ import dataclasses
 
 import torch
 from cases import Case, Comparison, compare, integer_case, oracle_draws, run
+from check_invariance import run_shards
 from harness import Context
 from oracle import Rows
 
@@ -146,6 +147,11 @@ def _check_infinite_logits(context: Context, kernel: str) -> None:
     expected[7] = 0
     is_ok = torch.equal(result.row_status, expected) and bool((result.token_ids[expected == 1] == -1).all())
     context.check(f"{kernel}: a logit of +infinity is an error of its row", is_ok and result.token_ids[7].item() >= 0)
+    # The shard that holds the infinite weight is the last of three.
+    merged = run_shards(dataclasses.replace(case, weight=weight), kernel, 3)
+    is_ok = torch.equal(merged.row_status, expected) and torch.equal(merged.token_ids, result.token_ids)
+    no_logprob = bool(torch.isnan(merged.logprobs[expected == 1]).all())
+    context.check(f"{kernel}: a merge keeps the error of one shard", is_ok and no_logprob)
 
 
 def _check_extreme_ids(context: Context, kernel: str) -> None:

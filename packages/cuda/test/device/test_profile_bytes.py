@@ -45,12 +45,18 @@ class Report(unittest.TestCase):
             ("1,000,000", "500,000", 2_000_000, 1),
         ):
             with contextlib.redirect_stdout(io.StringIO()):
-                found = profile_bytes.report_bytes([{"name": "x", "bytes": size}], table(read, written))
+                found = profile_bytes.report_bytes([{"name": "x", "bytes": size, "launches": 2}], table(read, written))
             self.assertEqual(found, exit_code)
+
+    def test_counts_the_launches_unless_they_are_free(self) -> None:
+        for launches, exit_code in ((2, 0), (None, 0), (1, 1)):
+            plan = [{"name": "x", "bytes": 2_000_000, "launches": launches}]
+            with contextlib.redirect_stdout(io.StringIO()):
+                self.assertEqual(profile_bytes.report_bytes(plan, table("1,000,000", "32")), exit_code)
 
     def test_fails_where_nothing_was_profiled(self) -> None:
         with contextlib.redirect_stdout(io.StringIO()):
-            self.assertEqual(profile_bytes.report_bytes([{"name": "x", "bytes": 1}], "==ERROR=="), 1)
+            self.assertEqual(profile_bytes.report_bytes([{"name": "x", "bytes": 1, "launches": 1}], "==ERROR=="), 1)
 
 
 if __name__ == "__main__":
