@@ -187,7 +187,8 @@ def logit_bound(hidden_size: int, magnitudes: torch.Tensor) -> torch.Tensor:
     """Error of an fp32 logit whose products are exact, `magnitudes` the sum of |h * w|.
 
     A tensor core adds 16 products at a time to the accumulator; each addition is taken to lose at most one unit in the
-    last place (2^-23) of the sum of magnitudes, and 16 more stand for the order inside the steps.
+    last place (2^-23) of the sum of magnitudes, and 16 more stand for the order inside the steps. This is stricter than
+    the bound of docs/numbers.md, which holds for any input.
     """
     return (hidden_size / 16 + 16) * 2.0**-23 * magnitudes
 
