@@ -14,6 +14,7 @@ import platform
 import subprocess
 import sys
 import time
+import traceback
 from functools import partial
 from pathlib import Path
 
@@ -87,12 +88,22 @@ def main(arguments: list[str] | None = None) -> int:
     records: list[report.Record] = []
     for number, cell in enumerate(plan):
         read_method = None if ceiling is None else ceiling.methods.index(str(rates[method]["method"]))
-        found = run_cell(cell, heads, ceiling, read_method, options, reasons)
+        try:
+            found = run_cell(cell, heads, ceiling, read_method, options, reasons)
+        except Exception as error:
+            # After a fault of the device nothing more can run; what was timed before it is written.
+            traceback.print_exc()
+            reasons[f"{cell.shape} {cell.dtype} B={cell.batch_size} and later cells"] = (
+                f"{type(error).__name__}: {error}"
+            )
+            is_quick = True
+            break
         records += found
         summary = " ".join(describe(record) for record in found)
         elapsed = f"[{number + 1}/{len(plan)} {time.monotonic() - started:.0f} s]"
         print(f"{elapsed} {cell.shape} {cell.dtype} B={cell.batch_size}: {summary}", flush=True)
         if options.limit_seconds and time.monotonic() - started > options.limit_seconds:
+            is_quick = is_quick or number + 1 < len(plan)
             print(
                 f"stopped after {options.limit_seconds:.0f} s: {len(plan) - number - 1} cells are missing", flush=True
             )
@@ -129,7 +140,7 @@ def main(arguments: list[str] | None = None) -> int:
     for line in report.promised_lines(records, best_rate):
         print(line.describe())
     print(f"{path}, {len(records)} records, {time.monotonic() - started:.0f} s")
-    return 0
+    return 1 if any(name.endswith("later cells") for name in reasons) else 0
 
 
 def parse_options(arguments: list[str] | None) -> argparse.Namespace:

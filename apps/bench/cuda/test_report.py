@@ -41,6 +41,8 @@ class Plan(unittest.TestCase):
         self.assertEqual({shape for shape, _, _ in cells}, set(plan.SHAPES))
         self.assertTrue(any(dtype == "f16" for _, dtype, _ in cells))
         self.assertEqual(len(cells), len(plan.full_plan()))
+        # A run that narrows nothing is the full plan.
+        self.assertEqual(plan.narrow(plan.full_plan()), plan.full_plan())
 
     def test_every_entry_is_timed_once(self) -> None:
         for cell in plan.full_plan():

@@ -75,6 +75,10 @@ def main(arguments: list[str] | None = None) -> int:
             context.run_section(name, function)
     if options.out is not None:
         context.write(options.out, about)
+    # Again at the end: a long log may have lost its beginning.
+    for line in context.lines:
+        if line["state"] == "FAIL":
+            print(f"FAIL {line['section']}: {line['name']} — {line['detail']}")
     print(f"{time.monotonic() - started:.1f} s")
     print(f"{context.passed} passed, {context.failed} failed, {context.skipped} skipped")
     return 1 if context.failed > 0 or context.passed == 0 else 0

@@ -13,6 +13,6 @@ fi
 ncu --clock-control none --profile-from-start off --kernel-name-base demangled \
   --kernel-name 'regex:flashsampling|hypot' \
   --metrics dram__bytes_read.sum,dram__bytes_write.sum,gpu__time_duration.sum \
-  --print-units base --csv --log-file "$out/profile-bytes.csv" \
+  --print-units base --print-kernel-base demangled --csv --log-file "$out/profile-bytes.csv" \
   python3 "$folder/profile_bytes.py" calls --plan "$out/profile-bytes-plan.json" "$@"
 python3 "$folder/profile_bytes.py" report --plan "$out/profile-bytes-plan.json" "$out/profile-bytes.csv"
