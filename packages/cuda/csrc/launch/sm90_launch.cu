@@ -1,5 +1,6 @@
 // Chooses the batch width of the Hopper kernel, and splits what one pass cannot hold: rows above 256, many draws.
 #include <algorithm>
+#include <iterator>
 
 #include "../kernels/sm90/tile_sample.cuh"
 #include "launch.h"

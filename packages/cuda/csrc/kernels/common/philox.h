@@ -24,12 +24,16 @@ struct Philox4 {
   uint32_t x, y, z, w;
 };
 
+// One round; between rounds the key grows by kPhilox2x32Weyl.
+FS_HOST_DEVICE Philox2 philox2x32_round(Philox2 counter, uint32_t key) {
+  const uint64_t product = static_cast<uint64_t>(counter.x) * kPhilox2x32Multiplier;
+  return {static_cast<uint32_t>(product >> 32) ^ key ^ counter.y, static_cast<uint32_t>(product)};
+}
+
 FS_HOST_DEVICE Philox2 philox2x32(Philox2 counter, uint32_t key) {
   FS_UNROLL
   for (int round = 0; round < kPhiloxRounds; round++) {
-    const uint64_t product = static_cast<uint64_t>(counter.x) * kPhilox2x32Multiplier;
-    const uint32_t high = static_cast<uint32_t>(product >> 32);
-    counter = {high ^ key ^ counter.y, static_cast<uint32_t>(product)};
+    counter = philox2x32_round(counter, key);
     key += kPhilox2x32Weyl;
   }
   return counter;
@@ -40,10 +44,8 @@ FS_HOST_DEVICE Philox4 philox4x32(Philox4 counter, uint32_t key0, uint32_t key1)
   for (int round = 0; round < kPhiloxRounds; round++) {
     const uint64_t product0 = static_cast<uint64_t>(counter.x) * kPhilox4x32Multiplier0;
     const uint64_t product1 = static_cast<uint64_t>(counter.z) * kPhilox4x32Multiplier1;
-    counter = {static_cast<uint32_t>(product1 >> 32) ^ counter.y ^ key0,
-               static_cast<uint32_t>(product1),
-               static_cast<uint32_t>(product0 >> 32) ^ counter.w ^ key1,
-               static_cast<uint32_t>(product0)};
+    counter = {static_cast<uint32_t>(product1 >> 32) ^ counter.y ^ key0, static_cast<uint32_t>(product1),
+               static_cast<uint32_t>(product0 >> 32) ^ counter.w ^ key1, static_cast<uint32_t>(product0)};
     key0 += kPhilox4x32Weyl0;
     key1 += kPhilox4x32Weyl1;
   }

@@ -11,7 +11,12 @@ constexpr int kWarpSize = 32;
 constexpr int kConsumerWarpgroups = 2;
 constexpr int kConsumerThreads = kConsumerWarpgroups * 128;
 constexpr int kConsumerWarps = kConsumerThreads / kWarpSize;
-constexpr int kBlockThreads = kConsumerThreads + 128;  // and one warpgroup whose first warp loads
+constexpr int kLoaderWarps = 2;                        // one for the weight, one for the hidden states
+constexpr int kScoringWarps = 2;                       // winner_filter.cuh
+constexpr int kScoringThreads = kScoringWarps * kWarpSize;
+constexpr int kBlockThreads = kConsumerThreads + (kLoaderWarps + kScoringWarps) * kWarpSize;
+constexpr int kConsumerRegisters = 224;                // of a thread; 256 * 224 + 128 * 56 is nearly all there are
+constexpr int kOtherRegisters = 56;
 constexpr int kWgmmaRows = 64;                         // M of one wgmma
 constexpr int kWgmmaHidden = 16;                       // K of one wgmma
 constexpr int kSwizzleColumns = 64;                    // 128 bytes of 16-bit elements: width of one copied box
@@ -22,16 +27,18 @@ constexpr int kMaxSharedBytes = 232448;                // of one block, compute 
 constexpr uint64_t kNotDrawn = 0xFF7FFFFFFFFFFFFFull;
 
 // kTileBatch: rows of the batch, N of wgmma. kTileVocab: tokens. kTileHidden: elements of one pipeline stage.
-// kClusterSize: blocks that share the copies of the hidden states. kChunkRows: batch rows that a warp samples at a time.
-// kPrefetchSteps: how many stages ahead of the copies the weight is brought into L2; 0: not at all.
-template <int kTileBatch_, int kTileVocab_, int kTileHidden_, int kNumStages_, int kClusterSize_, int kChunkRows_, int kPrefetchSteps_>
+// kWeightStages, kHiddenStages: two rings, as the weight comes from device memory and wants to run far ahead, the hidden
+// states from L2. kClusterSize: blocks that share the copies of the hidden states. kChunkRows: batch rows that a warp samples
+// at a time.
+template <int kTileBatch_, int kTileVocab_, int kTileHidden_, int kWeightStages_, int kHiddenStages_, int kClusterSize_,
+          int kChunkRows_>
 struct Sm90Config {
   static constexpr int kTileBatch = kTileBatch_;
   static constexpr int kTileVocab = kTileVocab_;
   static constexpr int kTileHidden = kTileHidden_;
-  static constexpr int kNumStages = kNumStages_;
+  static constexpr int kWeightStages = kWeightStages_;
+  static constexpr int kHiddenStages = kHiddenStages_;
   static constexpr int kClusterSize = kClusterSize_;
-  static constexpr int kPrefetchSteps = kPrefetchSteps_;
 
   static constexpr int kNumBoxes = kTileHidden / kSwizzleColumns;           // copied boxes side by side in a stage
   static constexpr int kWgmmasPerWarpgroup = kTileVocab / (kConsumerWarpgroups * kWgmmaRows);
@@ -44,13 +51,12 @@ struct Sm90Config {
   static constexpr int kPairsPerLane = (kUnit / 2) / kLanesPerRow;          // token pairs (t, t + 8) of one lane
   static constexpr int kChunkStride = kUnit + 4;                            // floats; keeps 16-byte reads free of bank conflicts
 
-  // Wide batches: noise drawn ahead, survivors queued (noise_filter.cuh). A warp's queue shares memory with its chunk.
-  static constexpr bool kHasNoiseFilter = kTileBatch >= 64;
+  // Wide batches: noise drawn ahead, survivors queued (winner_filter.cuh). A warp's queue shares memory with its chunk.
+  static constexpr bool kHasFilter = kTileBatch >= 64;
   static constexpr int kQueueSize = kChunkRows * kChunkStride * 4 / 8;
 
   static constexpr int kWeightBoxBytes = kTileVocab * kSwizzleColumns * 2;
   static constexpr int kHiddenBoxBytes = kTileBatch * kSwizzleColumns * 2;
-  static constexpr int kStageBytes = kNumBoxes * (kWeightBoxBytes + kHiddenBoxBytes);
 
   static_assert(kTileVocab % (kConsumerWarpgroups * kWgmmaRows) == 0, "a warpgroup multiplies whole blocks of 64 tokens");
   static_assert(kTileBatch % kChunkRows == 0 && 32 % kChunkRows == 0 && kChunkRows >= 8, "a chunk fills a warp");
@@ -67,7 +73,7 @@ struct Survivor {
   uint32_t place;
 };
 
-// What the tests of a row's tokens compare: log2(e) / temperature, and the bound of noise_filter.cuh.
+// What the tests of a row's tokens compare: log2(e) / temperature, and the bound of winner_filter.cuh.
 struct RowFilter {
   float scale, bound;
 };
@@ -75,23 +81,24 @@ struct RowFilter {
 // Shared memory of one block.
 template <class Config>
 struct alignas(1024) Sm90Shared {
-  uint8_t stages[Config::kNumStages][Config::kStageBytes];
+  uint8_t weight[Config::kWeightStages][Config::kNumBoxes][Config::kWeightBoxBytes];
+  uint8_t hidden[Config::kHiddenStages][Config::kNumBoxes][Config::kHiddenBoxBytes];
   union {
     float chunk[kConsumerWarps][Config::kChunkRows * Config::kChunkStride];
     Survivor queue[kConsumerWarps][Config::kQueueSize];
   };
   union {
     float2 log_mass[kConsumerWarps][Config::kTileBatch];  // {reference as a power of two, sum}
-    uint32_t codes[Config::kHasNoiseFilter ? Config::kUnitsPerTile : 1][Config::kTileBatch / 16 + 1 - (Config::kTileBatch >= 16)][kWarpSize];
+uint8_t codes[Config::kHasFilter ? Config::kUnitsPerTile : 1][kUnit / 2 * Config::kTileBatch];  // winner_filter.cuh
   };
   uint64_t best[kMaxSlots];                  // packed running winners of the block; kNotDrawn where there is nothing to draw
   RowKey keys[kMaxSlots];
   RowFilter filters[Config::kTileBatch];
   float divisors[Config::kTileBatch];        // of the logits; negative: greedy, no noise
-  uint32_t lower_bounds[Config::kHasNoiseFilter ? Config::kTileBatch : 1];  // ordered bits; 0: none
-  uint64_t full[Config::kNumStages];
-  uint64_t empty[Config::kNumStages];
-  uint64_t codes_full, codes_empty;
+  uint32_t lower_bounds[Config::kHasFilter ? Config::kTileBatch : 1];  // ordered bits; 0: none
+  uint64_t weight_full[Config::kWeightStages], weight_empty[Config::kWeightStages];
+  uint64_t hidden_full[Config::kHiddenStages], hidden_empty[Config::kHiddenStages];
+  uint64_t queue_full, queue_empty;
   uint32_t queue_size[kConsumerWarps];
   uint32_t row_flags[(Config::kTileBatch + 31) / 32];
   uint32_t is_last_block;

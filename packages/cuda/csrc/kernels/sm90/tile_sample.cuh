@@ -2,8 +2,9 @@
 //
 //   hidden_states [rows <= kTileBatch, hidden_size], weight [shard_rows, hidden_size], both row-major, bf16 or f16
 //   one block per multiprocessor; every block (or cluster) owns an even share of the vocabulary, in units of 16 tokens
-//   warp 8 loads: bulk tensor copies into a ring of stages, running ahead over the borders of tiles
+//   warps 8 and 9 load: bulk tensor copies into two rings of stages, running ahead over the borders of tiles
 //   warpgroups 0 and 1 multiply: tokens on M, batch on N, accumulators in registers, then the epilogue (epilogue.cuh)
+//   warps 10 and 11 score what the filter of wide batches lets through (winner_filter.cuh)
 //   a block's winners live in shared memory; they meet in Workspace::best by atomicMax, and the last block stores the results
 //
 // Never materialised: logits, scores, noise. Launched by launch/sm90_launch.cuh.
@@ -13,7 +14,7 @@
 #include "../epilogue/winner_store.cuh"
 #include "config.h"
 #include "epilogue.cuh"
-#include "noise_filter.cuh"
+#include "winner_filter.cuh"
 #include "ptx.cuh"
 #include "wgmma.cuh"
 
@@ -70,76 +71,67 @@ struct RingState {
   }
 };
 
+// One thread streams the block's share of the weight, over the borders of tiles.
 template <class Config>
-FS_DEVICE void load_tiles(const CUtensorMap& weight_map, const CUtensorMap& weight_unit_map, const CUtensorMap& hidden_map,
-                          const Sm90Args& args, Sm90Shared<Config>* shared, uint32_t block_rank) {
-  constexpr uint16_t kAllBlocks = (1u << Config::kClusterSize) - 1;
-  constexpr uint32_t kHiddenPartRows = Config::kTileBatch / Config::kClusterSize;
-  constexpr uint32_t kHiddenPartBytes = Config::kHiddenBoxBytes / Config::kClusterSize;
+FS_DEVICE void load_weight(const CUtensorMap& weight_map, const CUtensorMap& weight_unit_map, const Sm90Args& args,
+                           Sm90Shared<Config>* shared, uint32_t block_rank) {
   const TileSchedule<Config> schedule(args);
   const uint32_t num_steps = (args.params.hidden_size + Config::kTileHidden - 1) / Config::kTileHidden;
   const uint32_t num_tiles = schedule.num_tiles();
-  // Rows before the shard (its first unit may begin there) and behind it are filled with zeros by the copy engine.
-  const auto weight_row = [&](uint32_t unit) { return static_cast<int>(unit * kUnit) - static_cast<int>(args.params.vocab_start); };
-
-  // The weight runs ahead in L2, over the borders of tiles: so device memory is kept busy while the stages are full, and a
-  // copy into shared memory meets the latency of L2 alone.
-  uint32_t ahead_tile = 0, ahead_step = 0;
-  const auto prefetch_step = [&] {
-    if (ahead_tile == num_tiles) return;
-    uint32_t first_unit, num_units;
-    schedule.tile(ahead_tile, block_rank, first_unit, num_units);
-#pragma unroll
-    for (int box = 0; box < Config::kNumBoxes; box++) {
-      const int column = ahead_step * Config::kTileHidden + box * kSwizzleColumns;
-      if (num_units == Config::kUnitsPerTile) {
-        tensor_prefetch(&weight_map, column, weight_row(first_unit), kEvictFirst);
-      } else {
-        for (uint32_t unit = 0; unit < num_units; unit++) {
-          tensor_prefetch(&weight_unit_map, column, weight_row(first_unit + unit), kEvictFirst);
-        }
-      }
-    }
-    if (++ahead_step == num_steps) {
-      ahead_step = 0;
-      ahead_tile++;
-    }
-  };
-  if constexpr (Config::kPrefetchSteps > 0) {
-    for (int step = 0; step < Config::kPrefetchSteps; step++) prefetch_step();
-  }
-
-  RingState<Config::kNumStages> ring;
+  RingState<Config::kWeightStages> ring;
   for (uint32_t tile_idx = 0; tile_idx < num_tiles; tile_idx++) {
     uint32_t first_unit, num_units;
     schedule.tile(tile_idx, block_rank, first_unit, num_units);
-    const uint32_t bytes = Config::kNumBoxes * (num_units * kUnit * kSwizzleColumns * 2 + Config::kHiddenBoxBytes);
+    // Rows before the shard (its first unit may begin there) and behind it are filled with zeros by the copy engine.
+    const int first_row = static_cast<int>(first_unit * kUnit) - static_cast<int>(args.params.vocab_start);
+    const uint32_t bytes = Config::kNumBoxes * num_units * kUnit * kSwizzleColumns * 2;
     for (uint32_t step = 0; step < num_steps; step++) {
-      const uint32_t full = shared_address(&shared->full[ring.stage]);
-      const uint32_t empty = shared_address(&shared->empty[ring.stage]);
-      if constexpr (Config::kPrefetchSteps > 0) prefetch_step();
-      barrier_wait(empty, ring.parity ^ 1);
+      const uint32_t full = shared_address(&shared->weight_full[ring.stage]);
+      barrier_wait(shared_address(&shared->weight_empty[ring.stage]), ring.parity ^ 1);
       barrier_expect_bytes(full, bytes);
-      const uint32_t weight_boxes = shared_address(shared->stages[ring.stage]);
-      const uint32_t hidden_boxes = weight_boxes + Config::kNumBoxes * Config::kWeightBoxBytes;
 #pragma unroll
       for (int box = 0; box < Config::kNumBoxes; box++) {
         const int column = step * Config::kTileHidden + box * kSwizzleColumns;
-        const uint32_t weight_box = weight_boxes + box * Config::kWeightBoxBytes;
+        const uint32_t destination = shared_address(shared->weight[ring.stage][box]);
         if (num_units == Config::kUnitsPerTile) {
-          tensor_load(&weight_map, weight_box, full, column, weight_row(first_unit), kEvictFirst);
+          tensor_load(&weight_map, destination, full, column, first_row, kEvictFirst);
         } else {
           for (uint32_t unit = 0; unit < num_units; unit++) {
-            tensor_load(&weight_unit_map, weight_box + unit * kUnit * kSwizzleColumns * 2, full, column,
-                        weight_row(first_unit + unit), kEvictFirst);
+            tensor_load(&weight_unit_map, destination + unit * kUnit * kSwizzleColumns * 2, full, column,
+                        first_row + unit * kUnit, kEvictFirst);
           }
         }
-        const uint32_t hidden_box = hidden_boxes + box * Config::kHiddenBoxBytes;
+      }
+      ring.advance();
+    }
+  }
+}
+
+// One thread repeats the hidden states for every tile; in a cluster every block copies a part to all.
+template <class Config>
+FS_DEVICE void load_hidden(const CUtensorMap& hidden_map, const Sm90Args& args, Sm90Shared<Config>* shared,
+                           uint32_t block_rank) {
+  constexpr uint16_t kAllBlocks = (1u << Config::kClusterSize) - 1;
+  constexpr uint32_t kPartRows = Config::kTileBatch / Config::kClusterSize;
+  constexpr uint32_t kPartBytes = Config::kHiddenBoxBytes / Config::kClusterSize;
+  const TileSchedule<Config> schedule(args);
+  const uint32_t num_steps = (args.params.hidden_size + Config::kTileHidden - 1) / Config::kTileHidden;
+  const uint32_t num_tiles = schedule.num_tiles();
+  RingState<Config::kHiddenStages> ring;
+  for (uint32_t tile_idx = 0; tile_idx < num_tiles; tile_idx++) {
+    for (uint32_t step = 0; step < num_steps; step++) {
+      const uint32_t full = shared_address(&shared->hidden_full[ring.stage]);
+      barrier_wait(shared_address(&shared->hidden_empty[ring.stage]), ring.parity ^ 1);
+      barrier_expect_bytes(full, Config::kNumBoxes * Config::kHiddenBoxBytes);
+#pragma unroll
+      for (int box = 0; box < Config::kNumBoxes; box++) {
+        const int column = step * Config::kTileHidden + box * kSwizzleColumns;
+        const uint32_t destination = shared_address(shared->hidden[ring.stage][box]);
         if constexpr (Config::kClusterSize > 1) {
-          tensor_load_multicast(&hidden_map, hidden_box + block_rank * kHiddenPartBytes, full, column,
-                                block_rank * kHiddenPartRows, kAllBlocks, kEvictLast);
+          tensor_load_multicast(&hidden_map, destination + block_rank * kPartBytes, full, column, block_rank * kPartRows,
+                                kAllBlocks, kEvictLast);
         } else {
-          tensor_load(&hidden_map, hidden_box, full, column, 0, kEvictLast);
+          tensor_load(&hidden_map, destination, full, column, 0, kEvictLast);
         }
       }
       ring.advance();
@@ -194,41 +186,35 @@ FS_DEVICE EpilogueArgs make_epilogue_args(const Sm90Args& args) {
   return epilogue;
 }
 
-// Whether a pass takes the way of noise_filter.cuh.
+// Whether a pass takes the way of winner_filter.cuh.
 template <class Config>
-FS_DEVICE bool uses_noise_filter(const EpilogueArgs& args) {
-  return Config::kHasNoiseFilter && args.num_draws == 1 && !args.wants_log_mass && args.logit_bias == nullptr &&
+FS_DEVICE bool uses_filter(const EpilogueArgs& args) {
+  return Config::kHasFilter && args.num_draws == 1 && !args.wants_log_mass && args.logit_bias == nullptr &&
          args.allowed_tokens == nullptr;
 }
 
 // Named barriers of a block; 0 is __syncthreads().
 constexpr int kConsumersBarrier = 1;  // both consumer warpgroups
-constexpr int kStateBarrier = 2;      // consumers and noise warps: rows and draws are set up
-constexpr int kNoiseBarrier = 3;      // noise warps
+constexpr int kStateBarrier = 2;      // consumers and scoring warps: rows and draws are set up
+constexpr int kScoringBarrier = 3;    // scoring warps
 
 template <class Config>
-FS_DEVICE void draw_noise(const Sm90Args& args, Sm90Shared<Config>* shared, uint32_t block_rank, int noise_thread_idx) {
+FS_DEVICE void score_tiles(const Sm90Args& args, Sm90Shared<Config>* shared, int scoring_thread_idx) {
   const EpilogueArgs epilogue_args = make_epilogue_args(args);
-  named_barrier<kConsumerThreads + kNoiseThreads>(kStateBarrier);
-  if (!uses_noise_filter<Config>(epilogue_args)) return;
-  const int noise_warp_idx = noise_thread_idx / kWarpSize;
-  const int lane_idx = noise_thread_idx % kWarpSize;
-  const TileSchedule<Config> schedule(args);
-  const uint32_t num_tiles = schedule.num_tiles();
+  named_barrier<kConsumerThreads + kScoringThreads>(kStateBarrier);
+  if (!uses_filter<Config>(epilogue_args)) return;
+  const int lane_idx = scoring_thread_idx % kWarpSize;
+  const uint32_t num_tiles = TileSchedule<Config>(args).num_tiles();
   for (uint32_t tile_idx = 0; tile_idx < num_tiles; tile_idx++) {
-    uint32_t first_unit, num_units;
-    schedule.tile(tile_idx, block_rank, first_unit, num_units);
-    write_codes<Config>(shared, epilogue_args.noise_scheme, first_unit, num_units, noise_warp_idx, lane_idx);
-    __syncwarp();
-    if (lane_idx == 0) barrier_arrive(shared_address(&shared->codes_full));
-    barrier_wait(shared_address(&shared->codes_empty), tile_idx % 2);
-    score_queues<Config>(shared, epilogue_args, args.first_unit * kUnit, noise_warp_idx, lane_idx);
-    named_barrier<kNoiseThreads>(kNoiseBarrier);
-    exchange_winners<Config>(shared, epilogue_args, static_cast<Workspace*>(args.params.workspace), noise_thread_idx);
-    if (noise_thread_idx < kConsumerWarps) shared->queue_size[noise_thread_idx] = 0;
-    named_barrier<kNoiseThreads>(kNoiseBarrier);
+    barrier_wait(shared_address(&shared->queue_full), tile_idx % 2);
+    score_queues<Config>(shared, epilogue_args, args.first_unit * kUnit, scoring_thread_idx / kWarpSize, lane_idx);
+    named_barrier<kScoringThreads>(kScoringBarrier);
+    if (tile_idx + 1 < num_tiles) {
+      exchange_winners<Config>(shared, epilogue_args, static_cast<Workspace*>(args.params.workspace), scoring_thread_idx);
+      __syncwarp();
+    }
+    if (lane_idx == 0) barrier_arrive(shared_address(&shared->queue_empty));
   }
-  if (lane_idx == 0) barrier_arrive(shared_address(&shared->codes_full));
 }
 
 template <class Config, Dtype kDtype>
@@ -241,7 +227,7 @@ FS_DEVICE void multiply_and_sample(const Sm90Args& args, Sm90Shared<Config>* sha
   const uint32_t num_slots = args.num_draws * Config::kTileBatch;
 
   const EpilogueArgs epilogue_args = make_epilogue_args(args);
-  const bool has_noise_filter = uses_noise_filter<Config>(epilogue_args);
+  const bool has_filter = uses_filter<Config>(epilogue_args);
 
   // --- State of rows and draws ---
   for (int row = thread_idx; row < Config::kTileBatch; row += kConsumerThreads) {
@@ -252,20 +238,19 @@ FS_DEVICE void multiply_and_sample(const Sm90Args& args, Sm90Shared<Config>* sha
       if (is_valid_temperature(temperature)) {
         const bool is_greedy = temperature == 0.f;
         divisor = temperature_divisor(temperature);
-        // NoiseFilter::bound_rows() finds the weight of the row's noise where the first bound will be.
+        // TileFilter::bound_rows() finds the weight of the row's noise where the first bound will be.
         filter = {kLog2OfE / divisor, is_greedy ? 0.f : 1.f};
         if (is_greedy) divisor = -1.f;
       }
     }
     shared->filters[row] = filter;
     shared->divisors[row] = divisor;
-    if constexpr (Config::kHasNoiseFilter) shared->lower_bounds[row] = 0;
-    if (!has_noise_filter) {
+    if constexpr (Config::kHasFilter) shared->lower_bounds[row] = 0;
+    if (!has_filter) {
       for (int warp = 0; warp < kConsumerWarps; warp++) shared->log_mass[warp][row] = {0.f, 0.f};
     }
     if (row % 32 == 0) shared->row_flags[row / 32] = 0;
   }
-  if (thread_idx < kConsumerWarps) shared->queue_size[thread_idx] = 0;
   // The slot of one thread: kMaxSlots threads publish.
   static_assert(kMaxSlots <= kConsumerThreads, "one thread per slot");
   const uint32_t slot_row = thread_idx % Config::kTileBatch;
@@ -290,7 +275,7 @@ FS_DEVICE void multiply_and_sample(const Sm90Args& args, Sm90Shared<Config>* sha
   }
   uint64_t published = kNoCandidate;
   named_barrier<kConsumerThreads>(kConsumersBarrier);
-  if constexpr (Config::kHasNoiseFilter) named_barrier<kConsumerThreads + kNoiseThreads>(kStateBarrier);
+  if constexpr (Config::kHasFilter) named_barrier<kConsumerThreads + kScoringThreads>(kStateBarrier);
 
   Epilogue<Config> epilogue(epilogue_args, shared, warp_idx, lane_idx);
 
@@ -298,12 +283,19 @@ FS_DEVICE void multiply_and_sample(const Sm90Args& args, Sm90Shared<Config>* sha
   float accumulators[kWgmmas][Config::kTileBatch / 2];
   const TileSchedule<Config> schedule(args);
   const uint32_t num_steps = (params.hidden_size + Config::kTileHidden - 1) / Config::kTileHidden;
-  RingState<Config::kNumStages> ring;
+  RingState<Config::kWeightStages> weight_ring;
+  RingState<Config::kHiddenStages> hidden_ring;
 
-  // A stage is free for the copies of every block of the cluster once all warps of all its blocks have read it.
-  const auto release = [&](int stage) {
+  // Units of this warp: one per wgmma, 4 warps of a warpgroup side by side.
+  const auto unit_of = [&](uint32_t m) -> uint32_t {
+    return (warpgroup_idx * kWgmmas + m) * (kWgmmaRows / kUnit) + warp_idx % 4;
+  };
+
+  // A stage is free once all warps have read it; one of hidden states, once those of all blocks of the cluster have.
+  const auto release = [&](int weight_stage, int hidden_stage) {
+    if (lane_idx == 0) barrier_arrive(shared_address(&shared->weight_empty[weight_stage]));
     if (lane_idx < Config::kClusterSize) {
-      const uint32_t empty = shared_address(&shared->empty[stage]);
+      const uint32_t empty = shared_address(&shared->hidden_empty[hidden_stage]);
       if constexpr (Config::kClusterSize > 1) {
         barrier_arrive_remote(empty, lane_idx);
       } else {
@@ -312,18 +304,32 @@ FS_DEVICE void multiply_and_sample(const Sm90Args& args, Sm90Shared<Config>* sha
     }
   };
 
+  TileFilter<Config> filter = {shared, warp_idx, lane_idx};
+  if constexpr (Config::kHasFilter) filter.load_key(0);
   for (uint32_t tile_idx = 0; tile_idx < schedule.num_tiles(); tile_idx++) {
     uint32_t first_unit, num_units;
     schedule.tile(tile_idx, block_rank, first_unit, num_units);
     uint64_t other_best = kNoCandidate;
-    if (is_slot && tile_idx > 0 && !has_noise_filter) other_best = *reinterpret_cast<volatile uint64_t*>(&workspace->best[thread_idx]);
+    if (is_slot && tile_idx > 0 && !has_filter) other_best = *reinterpret_cast<volatile uint64_t*>(&workspace->best[thread_idx]);
 
-    // --- Multiply ---
+    // --- Multiply, and draw noise meanwhile ---
+    constexpr uint32_t kNumDraws = kWgmmas * TileFilter<Config>::kDraws;
+    uint32_t num_drawn = 0;
+    const auto draw_noise = [&] {
+      const uint32_t unit = unit_of(num_drawn / TileFilter<Config>::kDraws);
+      filter.draw_codes(epilogue_args.noise_scheme, unit, num_drawn % TileFilter<Config>::kDraws, (first_unit + unit) * kUnit);
+      num_drawn++;
+    };
+    int weight_stage = 0, hidden_stage = 0;
 #pragma unroll 1
     for (uint32_t step = 0; step < num_steps; step++) {
-      barrier_wait(shared_address(&shared->full[ring.stage]), ring.parity);
-      const uint32_t weight_boxes = shared_address(shared->stages[ring.stage]);
-      const uint32_t hidden_boxes = weight_boxes + Config::kNumBoxes * Config::kWeightBoxBytes;
+      const int last_weight_stage = weight_stage, last_hidden_stage = hidden_stage;
+      weight_stage = weight_ring.stage;
+      hidden_stage = hidden_ring.stage;
+      barrier_wait(shared_address(&shared->hidden_full[hidden_stage]), hidden_ring.parity);
+      barrier_wait(shared_address(&shared->weight_full[weight_stage]), weight_ring.parity);
+      const uint32_t weight_boxes = shared_address(shared->weight[weight_stage]);
+      const uint32_t hidden_boxes = shared_address(shared->hidden[hidden_stage]);
       wgmma_fence();
 #pragma unroll
       for (int k = 0; k < Config::kTileHidden / kWgmmaHidden; k++) {
@@ -339,20 +345,36 @@ FS_DEVICE void multiply_and_sample(const Sm90Args& args, Sm90Shared<Config>* sha
         }
       }
       wgmma_commit();
-      // One group stays in flight; the stage before is read to its end.
+      // One group stays in flight; the stages before are read to their end.
       wgmma_wait<1>();
-      if (step > 0) release(ring.stage == 0 ? Config::kNumStages - 1 : ring.stage - 1);
-      ring.advance();
+      if (step > 0) release(last_weight_stage, last_hidden_stage);
+      weight_ring.advance();
+      hidden_ring.advance();
+      // NOTE: behind the release, so that the copies do not wait for it, and both warpgroups at the same steps, as a pause of
+      // one stops the other (docs/findings/hopper-fused-sampler.md).
+      if constexpr (Config::kHasFilter) {
+        if (has_filter) {
+          while (num_drawn * num_steps < (step + 1) * kNumDraws) {
+            draw_noise();
+            draw_noise();
+          }
+        }
+      }
+    }
+    if constexpr (Config::kHasFilter) {
+      if (has_filter) {
+        while (num_drawn < kNumDraws) draw_noise();
+      }
     }
     wgmma_wait<0>();
-    release(ring.stage == 0 ? Config::kNumStages - 1 : ring.stage - 1);
+    release(weight_stage, hidden_stage);
 
     // --- Sample ---
-    if constexpr (Config::kHasNoiseFilter) {
-      if (has_noise_filter) {
-        NoiseFilter<Config> filter = {shared, warp_idx, lane_idx};
-        barrier_wait(shared_address(&shared->codes_full), tile_idx % 2);
-        const auto unit_of = [&](int m) { return (warpgroup_idx * kWgmmas + m) * (kWgmmaRows / kUnit) + warp_idx % 4; };
+    if constexpr (Config::kHasFilter) {
+      if (has_filter) {
+        // The last tile's queue is scored, and the bounds are renewed.
+        if (tile_idx > 0) barrier_wait(shared_address(&shared->queue_empty), (tile_idx - 1) % 2);
+        __syncwarp();  // codes were written by other lanes
         if (tile_idx == 0) {
 #pragma unroll
           for (int m = 0; m < kWgmmas; m++) {
@@ -366,20 +388,21 @@ FS_DEVICE void multiply_and_sample(const Sm90Args& args, Sm90Shared<Config>* sha
           filter.start_bounds(thread_idx, args.num_rows);
           named_barrier<kConsumerThreads>(kConsumersBarrier);
         }
-        bool fits = true;
+        int count = 0;
 #pragma unroll
         for (int m = 0; m < kWgmmas; m++) {
           if (unit_of(m) < num_units) {
-            fits &= filter.queue_survivors(accumulators[m], unit_of(m), (first_unit + unit_of(m) - args.first_unit) * kUnit);
+            count = filter.queue_survivors(accumulators[m], unit_of(m), (first_unit + unit_of(m) - args.first_unit) * kUnit, count);
           }
         }
-        if (!__any_sync(0xFFFFFFFFu, !fits)) {
-          if (lane_idx == 0) barrier_arrive(shared_address(&shared->codes_empty));
+        // The general way looks at all tokens again, so the queue, whose memory it needs, is dropped.
+        const bool fits = count <= Config::kQueueSize;
+        if (lane_idx == 0) shared->queue_size[warp_idx] = fits ? count : 0;
+        __syncwarp();
+        if (fits) {
+          if (lane_idx == 0) barrier_arrive(shared_address(&shared->queue_full));
           continue;
         }
-        // The general way looks at all tokens again, so the queue, whose memory it needs, is dropped.
-        if (lane_idx == 0) shared->queue_size[warp_idx] = 0;
-        __syncwarp();
       }
     }
     if (other_best != kNoCandidate) {
@@ -387,20 +410,9 @@ FS_DEVICE void multiply_and_sample(const Sm90Args& args, Sm90Shared<Config>* sha
       published = other_best > published ? other_best : published;
     }
     constexpr int kNumChunks = kWgmmas * Config::kChunksPerUnit;
-#ifdef NO_EPILOGUE
-    { float sum = 0;
-#pragma unroll
-      for (int m = 0; m < kWgmmas; m++)
-#pragma unroll
-        for (int i = 0; i < Config::kTileBatch / 2; i++) sum += accumulators[m][i];
-      if (sum == 1.2345e30f) shared->chunk[0][0] = sum; }
-    if (args.num_rows < 10000) continue;
-#endif
 #pragma unroll 1
     for (int index = 0; index < kNumChunks; index++) {
-      // Units of this warp: one per wgmma, 4 warps of a warpgroup side by side.
-      const uint32_t unit =
-          (warpgroup_idx * kWgmmas + index / Config::kChunksPerUnit) * (kWgmmaRows / kUnit) + warp_idx % 4;
+      const uint32_t unit = unit_of(index / Config::kChunksPerUnit);
       if (unit >= num_units) continue;
       const int first_row = index % Config::kChunksPerUnit * Config::kChunkRows;
       if (first_row >= args.num_rows) continue;
@@ -409,15 +421,15 @@ FS_DEVICE void multiply_and_sample(const Sm90Args& args, Sm90Shared<Config>* sha
       epilogue.process_chunk((first_unit + unit) * kUnit, first_row);
       __syncwarp();
     }
-    if (has_noise_filter) {
-      if (lane_idx == 0) barrier_arrive(shared_address(&shared->codes_empty));
+    if (has_filter) {
+      if (lane_idx == 0) barrier_arrive(shared_address(&shared->queue_full));
     } else if (is_slot) {
       publish_winner(&shared->best[thread_idx], &workspace->best[thread_idx], published);
     }
   }
 
   // --- Publish the block's results ---
-  if (has_noise_filter) barrier_wait(shared_address(&shared->codes_full), schedule.num_tiles() % 2);
+  if (has_filter) barrier_wait(shared_address(&shared->queue_empty), (schedule.num_tiles() - 1) % 2);
   named_barrier<kConsumerThreads>(kConsumersBarrier);
   if (is_slot) publish_winner(&shared->best[thread_idx], &workspace->best[thread_idx], published);
   for (int row = thread_idx; row < args.num_rows; row += kConsumerThreads) {
@@ -495,12 +507,16 @@ __global__ void __launch_bounds__(kBlockThreads, 1)
     tensor_map_prefetch(&weight_map);
     tensor_map_prefetch(&weight_unit_map);
     tensor_map_prefetch(&hidden_map);
-    for (int stage = 0; stage < Config::kNumStages; stage++) {
-      barrier_init(shared_address(&shared->full[stage]), 1);
-      barrier_init(shared_address(&shared->empty[stage]), kConsumerWarps * Config::kClusterSize);
+    for (int stage = 0; stage < Config::kWeightStages; stage++) {
+      barrier_init(shared_address(&shared->weight_full[stage]), 1);
+      barrier_init(shared_address(&shared->weight_empty[stage]), kConsumerWarps);
     }
-    barrier_init(shared_address(&shared->codes_full), kNoiseWarps);
-    barrier_init(shared_address(&shared->codes_empty), kConsumerWarps);
+    for (int stage = 0; stage < Config::kHiddenStages; stage++) {
+      barrier_init(shared_address(&shared->hidden_full[stage]), 1);
+      barrier_init(shared_address(&shared->hidden_empty[stage]), kConsumerWarps * Config::kClusterSize);
+    }
+    barrier_init(shared_address(&shared->queue_full), kConsumerWarps);
+    barrier_init(shared_address(&shared->queue_empty), kScoringWarps);
     barrier_init_fence();
   }
   if constexpr (Config::kClusterSize > 1) {
@@ -511,14 +527,17 @@ __global__ void __launch_bounds__(kBlockThreads, 1)
 
   // NOTE: one if/else over the roles, or the compiler ignores setmaxnreg (warning C7508).
   if (thread_idx >= kConsumerThreads) {
-    decrease_registers<56>();
+    decrease_registers<kOtherRegisters>();
+    constexpr int kFirstScoringThread = kConsumerThreads + kLoaderWarps * kWarpSize;
     if (thread_idx == kConsumerThreads) {
-      load_tiles<Config>(weight_map, weight_unit_map, hidden_map, args, shared, block_rank);
-    } else if (Config::kHasNoiseFilter && thread_idx >= kConsumerThreads + kWarpSize) {
-      draw_noise<Config>(args, shared, block_rank, thread_idx - kConsumerThreads - kWarpSize);
+      load_weight<Config>(weight_map, weight_unit_map, args, shared, block_rank);
+    } else if (thread_idx == kConsumerThreads + kWarpSize) {
+      load_hidden<Config>(hidden_map, args, shared, block_rank);
+    } else if (Config::kHasFilter && thread_idx >= kFirstScoringThread) {
+      score_tiles<Config>(args, shared, thread_idx - kFirstScoringThread);
     }
   } else {
-    increase_registers<224>();
+    increase_registers<kConsumerRegisters>();
     multiply_and_sample<Config, kDtype>(args, shared, block_rank, thread_idx);
   }
 

@@ -1,0 +1,285 @@
+// Wide batches: the noise is drawn while the tile is still being multiplied, and most tokens are dismissed without more of it.
+//
+// Between two steps of the multiplication, while the tensor cores are busy, the consumer warps draw the noise of the tokens
+// whose products they will hold, and keep 4 bits of each: the leading zeros of the 32 random bits, so that
+// 2^-(code+1) <= v < 2^-code. When the products are there, every thread tests its accumulators where they are: with
+// score <= logit - ln(v), a token may be dismissed when
+//     logit * log2(e) / temperature + code + 1 < best * log2(e).
+// The few that remain go to a queue, and two warps of their own score them exactly during the next tile's multiplication.
+// So of the whole epilogue about five instructions per token stand between two tiles' multiplications.
+//
+// The first tile has no best score yet; it takes lower bounds of its own scores: logit - ln(E) with E = -log1p(-v) <= v / (1 - v).
+//
+// Plain draws alone come here: one draw a row, no log-mass, no bias, no mask. Everything else, and a queue that overflows,
+// takes the general path of epilogue.cuh; both find the same winners, for both only dismiss what cannot win.
+#pragma once
+
+#include "../common/score.h"
+#include "config.h"
+#include "epilogue.cuh"
+#include "ptx.cuh"
+
+namespace flashsampling {
+
+// Code for "15 or more leading zeros": no upper bound of the noise, such tokens always pass.
+constexpr uint32_t kOpenCode = 15;
+
+// A row's best score (natural units) as the right-hand side of the test: dismissed when logit * scale + code < bound.
+FS_DEVICE float filter_bound(float best, bool is_greedy) {
+  // The same margin as exponent_offset(); the test's own multiply-add adds one more rounding of that size.
+  return best * kLog2OfE - (fabsf(best) + 32.f) * 0x1p-19f - 0x1p-9f - (is_greedy ? 0.f : 1.f);
+}
+
+// The code at kShift bits of a word of four codes, as fp32: set into the mantissa of 2^(23 - kShift), where its lowest bit
+// weighs 1.
+template <int kShift>
+FS_DEVICE float code_at(uint32_t codes) {
+  constexpr uint32_t kMagic = (127u + 23u - kShift) << 23;
+  return __uint_as_float((codes & (0xFu << kShift)) | kMagic) - static_cast<float>(1u << (23 - kShift));
+}
+
+FS_DEVICE bool has_open_code(uint32_t codes) {
+  const uint32_t twos = codes & (codes >> 1);
+  return (twos & (twos >> 2) & 0x11111111u) != 0;
+}
+
+// Leading zeros, at most kOpenCode.
+FS_DEVICE uint32_t noise_code(uint32_t bits) {
+  uint32_t zeros;  // 2^32 - 1 for bits == 0
+  asm("bfind.shiftamt.u32 %0, %1;" : "=r"(zeros) : "r"(bits));
+  return min(zeros, kOpenCode);
+}
+
+// --- Scoring warps ---
+
+// Scores what a tile left in the queues.
+template <class Config>
+FS_DEVICE void score_queues(Sm90Shared<Config>* shared, const EpilogueArgs& args, uint32_t origin_token, int scoring_warp_idx,
+                            int lane_idx) {
+  for (int warp = scoring_warp_idx; warp < kConsumerWarps; warp += kScoringWarps) {
+    const int count = shared->queue_size[warp];
+    for (int entry = lane_idx; entry < count; entry += kWarpSize) {
+      const Survivor survivor = shared->queue[warp][entry];
+      const int row = survivor.place % 256;
+      const uint32_t token_id = origin_token + survivor.place / 256;
+      const float logit = survivor.logit;
+      if (row >= static_cast<int>(args.num_rows) || token_id < args.token_begin || token_id >= args.token_end) continue;
+      if (is_invalid_logit(logit)) {
+        atomicOr(&shared->row_flags[row / 32], 1u << (row % 32));
+        continue;
+      }
+      if (logit == -INFINITY) continue;
+      const uint64_t candidate = pack_candidate(
+          score_of(args.noise_scheme, logit, shared->divisors[row], shared->keys[row], token_id), token_id);
+      if (candidate > *const_cast<volatile uint64_t*>(&shared->best[row])) {
+        atomicMax(reinterpret_cast<unsigned long long*>(&shared->best[row]), static_cast<unsigned long long>(candidate));
+      }
+    }
+  }
+}
+
+// Exchanges winners with the other blocks and renews the rows' bounds.
+template <class Config>
+FS_DEVICE void exchange_winners(Sm90Shared<Config>* shared, const EpilogueArgs& args, Workspace* workspace, int scoring_thread_idx) {
+  for (int row = scoring_thread_idx; row < static_cast<int>(args.num_rows); row += kScoringThreads) {
+    if (!shared->is_drawn(row)) continue;
+    uint64_t best = shared->best[row];
+    const uint64_t other = *reinterpret_cast<volatile uint64_t*>(&workspace->best[row]);
+    if (best > other) {
+      atomicMax(reinterpret_cast<unsigned long long*>(&workspace->best[row]), static_cast<unsigned long long>(best));
+    } else if (other > best) {
+      shared->best[row] = best = other;
+    }
+    if (best != kNoCandidate) {
+      shared->filters[row].bound = filter_bound(candidate_score(best), shared->divisors[row] < 0.f);
+    }
+  }
+}
+
+// --- Consumers ---
+
+template <class Config>
+struct TileFilter {
+  static constexpr int kColumns = Config::kTileBatch / 8;        // groups of 8 batch rows
+  static constexpr int kDraws = Config::kTileBatch / kWarpSize * 2;  // calls of draw_codes() for a unit
+  static constexpr int kPieces = Config::kTileBatch / 64;        // of 16 bytes, of one thread's codes of a unit
+
+  Sm90Shared<Config>* shared;
+  int warp_idx, lane_idx;
+  RowKey next_key;  // for the next draw_codes()
+
+  // Codes of a unit lie as the products do: chunk 4 g + q has those of the thread with lane 4 g + q, whose products are tokens
+  // g and g + 8 and batch rows 8 j + 2 q + k. Byte 2 j + k of a chunk has token g in its low half. Pieces of 16 bytes are
+  // exchanged so that 8 lanes read from 8 different groups of banks.
+  FS_DEVICE static int piece_offset(int chunk, int piece) {
+    return 16 * (chunk * kPieces + (piece ^ (chunk * kPieces / 8 & (kPieces - 1))));
+  }
+
+  // Draws the noise of 32 batch rows and 4 token pairs of a unit. A lane keeps to one row, whose round keys serve all pairs.
+  FS_DEVICE void draw_codes(NoiseScheme scheme, uint32_t unit, int draw, uint32_t unit_token) {
+    constexpr int kPairs = 4;
+    const RowKey key = next_key;
+    load_key(draw + 1);
+    const int row = draw / 2 * kWarpSize + lane_idx;
+    const int first_pair = draw % 2 * kPairs;
+    uint32_t codes[kPairs];
+    if (scheme == NoiseScheme::kFlash) {
+#pragma unroll
+      for (int i = 0; i < kPairs; i++) {
+        const Philox2 words = flash_pair_bits(key, unit_token / 2 + first_pair + i);
+        codes[i] = noise_code(words.y) * 16 + noise_code(words.x);
+      }
+    } else {
+#pragma unroll
+      for (int i = 0; i < kPairs; i++) {
+        const uint32_t token_id = unit_token + first_pair + i;
+        codes[i] = noise_code(vllm_integer(vllm_bits(key, token_id + 8)) << 1) * 16 +
+                   noise_code(vllm_integer(vllm_bits(key, token_id)) << 1);
+      }
+    }
+    const int byte = row / 8 * 2 + row % 2;
+#pragma unroll
+    for (int i = 0; i < kPairs; i++) {
+      const int chunk = (first_pair + i) * 4 + row % 8 / 2;
+      shared->codes[unit][piece_offset(chunk, byte / 16) + byte % 16] = static_cast<uint8_t>(codes[i]);
+    }
+  }
+
+  // The key of a later draw_codes(), ahead of time: while the tensor cores take the whole bandwidth of shared memory, a read
+  // waits for hundreds of cycles.
+  FS_DEVICE void load_key(int draw) { next_key = shared->keys[draw % kDraws / 2 * kWarpSize + lane_idx]; }
+
+  // The thread's codes of a unit; word jj has groups 2 jj and 2 jj + 1, at bit 16 (j % 2) + 8 k + 4 i.
+  FS_DEVICE void load_codes(uint32_t (&words)[kColumns / 2], uint32_t unit) {
+#pragma unroll
+    for (int piece = 0; piece < kPieces; piece++) {
+      const uint4 four = *reinterpret_cast<const uint4*>(&shared->codes[unit][piece_offset(lane_idx, piece)]);
+      words[4 * piece] = four.x, words[4 * piece + 1] = four.y, words[4 * piece + 2] = four.z, words[4 * piece + 3] = four.w;
+    }
+  }
+
+  // Lower bounds of the rows' best scores (as powers of two), from one unit's products and codes.
+  FS_DEVICE void bound_rows(const float (&accumulators)[Config::kTileBatch / 2], uint32_t unit) {
+    const int g = lane_idx / 4;
+    uint32_t words[kColumns / 2];
+    load_codes(words, unit);
+#pragma unroll
+    for (int j0 = 0; j0 < kColumns; j0 += 4) {
+      float lower[8];
+#pragma unroll
+      for (int j = 0; j < 4; j += 2) {
+#pragma unroll
+        for (int h = 0; h < 2; h++) {
+          const uint32_t codes = words[(j0 + j) / 2] >> (16 * h);
+          const float4 filter = load_filters(j0 + j + h);
+          const float* a = &accumulators[4 * (j0 + j + h)];
+          lower[2 * (j + h)] = fmaxf(lower_bound(a[0], filter.x, filter.y, code_at<0>(codes)),
+                                     lower_bound(a[2], filter.x, filter.y, code_at<4>(codes)));
+          lower[2 * (j + h) + 1] = fmaxf(lower_bound(a[1], filter.z, filter.w, code_at<8>(codes)),
+                                         lower_bound(a[3], filter.z, filter.w, code_at<12>(codes)));
+        }
+      }
+      // The 8 lanes of one quad column hold different tokens of the same 8 rows: halving the rows at each step leaves one row
+      // to each lane.
+#pragma unroll
+      for (int half = 4; half >= 1; half /= 2) {
+        const bool upper = (g & half) != 0;
+#pragma unroll
+        for (int i = 0; i < half; i++) {
+          const float sent = upper ? lower[i] : lower[i + half];
+          const float kept = upper ? lower[i + half] : lower[i];
+          lower[i] = fmaxf(kept, __shfl_xor_sync(0xFFFFFFFFu, sent, 4 * half));
+        }
+      }
+      const int row = 8 * (j0 + g / 2) + 2 * (lane_idx % 4) + g % 2;
+      if (lower[0] > -INFINITY) atomicMax(&shared->lower_bounds[row], ordered_bits(lower[0]));
+    }
+  }
+
+  // After all warps' bound_rows(): the filters' bounds of the first tile.
+  FS_DEVICE void start_bounds(int row, uint32_t num_rows) {
+    if (row >= Config::kTileBatch || row >= static_cast<int>(num_rows) || !shared->is_drawn(row)) return;
+    const uint32_t ordered = shared->lower_bounds[row];
+    const float best = ordered != 0 ? from_ordered_bits(ordered) * kLn2 : -INFINITY;
+    shared->filters[row].bound = ordered != 0 ? filter_bound(best, shared->divisors[row] < 0.f) : -INFINITY;
+  }
+
+  // Queues what may win of one unit, behind the `count` entries that the warp's queue has; returns the new count. More than
+  // kQueueSize: the queue was too short, and the unit must go the general way.
+  FS_DEVICE int queue_survivors(const float (&accumulators)[Config::kTileBatch / 2], uint32_t unit, uint32_t unit_offset, int count) {
+    constexpr int kGroups = 4;  // groups of 8 batch rows that are tested together
+    constexpr int kTests = 4 * kGroups;
+    const uint32_t place = (unit_offset + lane_idx / 4) * 256 + 2 * (lane_idx % 4);
+    uint32_t words[kColumns / 2];
+    load_codes(words, unit);
+    float4 next_filters[kGroups];
+    const auto load = [&](int j0) {
+#pragma unroll
+      for (int j = 0; j < kGroups; j++) next_filters[j] = load_filters(j0 + j);
+    };
+    load(0);
+#pragma unroll
+    for (int j0 = 0; j0 < kColumns; j0 += kGroups) {
+      float4 filters[kGroups];
+#pragma unroll
+      for (int j = 0; j < kGroups; j++) filters[j] = next_filters[j];
+      // The next reads are under way while these are compared.
+      if (j0 + kGroups < kColumns) load(j0 + kGroups);
+      bool passes = false;
+#pragma unroll
+      for (int j = 0; j < kGroups; j++) {
+        const uint32_t codes = words[(j0 + j) / 2] >> (16 * (j % 2));
+        const float* a = &accumulators[4 * (j0 + j)];
+        // NaN passes every comparison.
+        passes |= !(fmaf(a[0], filters[j].x, code_at<0>(codes)) < filters[j].y);
+        passes |= !(fmaf(a[1], filters[j].z, code_at<8>(codes)) < filters[j].w);
+        passes |= !(fmaf(a[2], filters[j].x, code_at<4>(codes)) < filters[j].y);
+        passes |= !(fmaf(a[3], filters[j].z, code_at<12>(codes)) < filters[j].w);
+      }
+#pragma unroll
+      for (int j = 0; j < kGroups; j += 2) passes |= has_open_code(words[(j0 + j) / 2]);
+      if (!__any_sync(0xFFFFFFFFu, passes)) continue;
+
+      uint32_t survivors = 0;
+#pragma unroll
+      for (int e = 0; e < kTests; e++) {
+        const int j = e / 4;
+        const uint32_t code = words[(j0 + j) / 2] >> (16 * (j % 2) + e % 2 * 8 + e % 4 / 2 * 4) & 0xFu;
+        const float bound = e % 2 == 0 ? filters[j].y : filters[j].w;
+        const float sum = fmaf(accumulators[4 * (j0 + j) + e % 4], e % 2 == 0 ? filters[j].x : filters[j].z, static_cast<float>(code));
+        if (!(sum < bound) || (code == kOpenCode && bound < INFINITY)) survivors |= 1u << e;
+      }
+      // Places in the queue: an inclusive sum over the lanes.
+      const int num_survivors = __popc(survivors);
+      int sum = num_survivors;
+#pragma unroll
+      for (int distance = 1; distance < kWarpSize; distance *= 2) {
+        const int lower = __shfl_up_sync(0xFFFFFFFFu, sum, distance);
+        if (lane_idx >= distance) sum += lower;
+      }
+      int entry = count + sum - num_survivors;
+      count += __shfl_sync(0xFFFFFFFFu, sum, kWarpSize - 1);
+#pragma unroll
+      for (int e = 0; e < kTests; e++) {
+        if ((survivors >> e & 1u) != 0 && entry < Config::kQueueSize) {
+          shared->queue[warp_idx][entry++] = {accumulators[4 * (j0 + e / 4) + e % 4],
+                                              place + e % 4 / 2 * (8 * 256) + 8 * (j0 + e / 4) + e % 2};
+        }
+      }
+    }
+    return count;
+  }
+
+ private:
+  // {scale, bound} of the thread's two rows in group j.
+  FS_DEVICE float4 load_filters(int j) {
+    return *reinterpret_cast<const float4*>(&shared->filters[8 * j + 2 * (lane_idx % 4)]);
+  }
+
+  // `noise_weight`: 1, or 0 for a greedy row; NaN and -infinity bound nothing. log2(1 - 2^-code) >= -0.4151 from code 2 on.
+  FS_DEVICE static float lower_bound(float logit, float scale, float noise_weight, float code) {
+    return code >= 2.f ? fmaf(code - 0.416f, noise_weight, logit * scale) : -INFINITY;
+  }
+};
+
+}  // namespace flashsampling
