@@ -365,7 +365,8 @@ function list(folder, pattern) {
 
 /** What an earlier build left must not be taken for what could not be built. */
 function removeOutputs() {
-  for (const file of [library, addon, `${work}/ptxas-report.json`]) rmSync(join(root, file), { force: true })
+  for (const file of [library, addon, `${work}/ptxas-report.json`])
+    rmSync(join(root, file), { force: true })
 }
 
 /**
