@@ -202,6 +202,37 @@ const sessionChecks: Check[] = [
     },
   },
   {
+    name: 'batches: logits that overflow in one shard invalidate their rows, whatever the other shards hold',
+    async run(context) {
+      const inputs = testCase({ values: 'integers' })
+      const { vocabSize, hiddenSize, lmHead } = inputs
+      const data = (lmHead.data as Uint16Array).slice()
+      // Column 0 is zero except for one token, whose weight is 2^127 as bf16.
+      for (let token = 0; token < vocabSize; token++) data[token * hiddenSize] = 0
+      for (const token of [0, vocabSize - 1]) {
+        const weights = data.slice()
+        weights[token * hiddenSize] = 0x7f00
+        const shards = splitHead({ ...lmHead, data: weights }, 3)
+        const sampler = await context.sampler({ shards })
+        const hiddenStates = inputs.hiddenStates.slice()
+        for (let row = 0; row < 6; row++) {
+          hiddenStates[row * hiddenSize] = row === 1 || row === 4 ? 2 ** 127 : 0
+        }
+        const params = steps(6)
+        const error = await rejectsWith(sampler.sample({ hiddenStates, params }), {
+          code: 'INVALID_LOGITS',
+          name: 'RowError',
+        })
+        assert.deepEqual('rows' in error && error.rows, [1, 4])
+        hiddenStates[hiddenSize] = 0
+        hiddenStates[4 * hiddenSize] = 0
+        const { tokenIds } = await sampler.sample({ hiddenStates, params })
+        const whole = await context.sampler({ ...lmHead, data })
+        assert.deepEqual(tokenIds, (await whole.sample({ hiddenStates, params })).tokenIds)
+      }
+    },
+  },
+  {
     name: 'batches: temperatures beyond the range of fp32 act as the nearest one inside',
     async run(context) {
       const inputs = testCase({ values: 'integers' })

@@ -26,12 +26,15 @@ struct flashsampling_context {
 
 namespace {
 
+using flashsampling::candidate_row_error;
 using flashsampling::candidate_score;
 using flashsampling::candidate_token_id;
+using flashsampling::is_row_error;
 using flashsampling::kNoCandidate;
 using flashsampling::make_row_key;
 using flashsampling::NoiseScheme;
 using flashsampling::pack_candidate;
+using flashsampling::pack_row_error;
 using flashsampling::RowKey;
 
 constexpr uint64_t kDeviceBytes = 256u << 20;
@@ -124,7 +127,11 @@ float logprob_of(uint64_t candidate, uint32_t scheme, uint32_t mode, const Row& 
   return logit - log_sum_exp;
 }
 
-// Results of one row, whichever of them are wanted.
+bool is_invalid(int32_t status) {
+  return status == FLASHSAMPLING_ROW_INVALID_LOGITS || status == FLASHSAMPLING_ROW_INVALID_PARAMETERS;
+}
+
+// Results of one row, whichever of them are wanted. An invalid row's error takes the place of its candidates.
 template <typename Args>
 void store(const Args& args, uint32_t row_idx, const Row& row, const uint64_t* winners, int32_t status,
            float log_sum_exp, uint64_t* out_candidates) {
@@ -144,10 +151,12 @@ void store(const Args& args, uint32_t row_idx, const Row& row, const uint64_t* w
       args.out_logprobs[slot] =
           has_token ? logprob_of(winners[draw], args.noise_scheme, args.logprobs_mode, row, draw, log_sum_exp) : kNaN;
     }
-    if (out_candidates != nullptr) out_candidates[slot] = has_token ? winners[draw] : kNoCandidate;
+    if (out_candidates != nullptr) {
+      out_candidates[slot] = is_invalid(status) ? pack_row_error(status) : has_token ? winners[draw] : kNoCandidate;
+    }
   }
   if (args.out_log_sum_exp != nullptr) {
-    args.out_log_sum_exp[row_idx] = status == FLASHSAMPLING_ROW_INVALID_LOGITS ? kNaN : log_sum_exp;
+    args.out_log_sum_exp[row_idx] = is_invalid(status) ? kNaN : log_sum_exp;
   }
   if (args.out_row_status != nullptr) args.out_row_status[row_idx] = status;
 }
@@ -194,23 +203,28 @@ void merge_row(const flashsampling_merge_args& args, uint32_t row_idx) {
   const Row row = read_row(args, row_idx);
   const uint32_t columns = args.max_num_samples == 0 ? 1 : args.max_num_samples;
   auto* winners = static_cast<uint64_t*>(std::calloc(columns, sizeof(uint64_t)));
-  // A shard may be masked as a whole; only when all are has the row no token.
-  int32_t status = FLASHSAMPLING_ROW_ALL_TOKENS_MASKED;
+  int32_t error = FLASHSAMPLING_ROW_OK;
+  // Invalid parameters, the greater number, come before invalid logits.
+  const auto add_error = [&error](int32_t status) {
+    if (is_invalid(status)) error = std::max(error, status);
+  };
   Mass mass;
   for (uint32_t shard = 0; shard < args.num_shards; shard++) {
     const uint64_t at = uint64_t{shard} * args.batch_size + row_idx;
-    const int32_t shard_status = args.row_status[at];
-    if (shard_status == FLASHSAMPLING_ROW_INVALID_LOGITS || shard_status == FLASHSAMPLING_ROW_INVALID_PARAMETERS) {
-      status = shard_status;
-    } else if (shard_status == FLASHSAMPLING_ROW_OK && status == FLASHSAMPLING_ROW_ALL_TOKENS_MASKED) {
-      status = FLASHSAMPLING_ROW_OK;
-    }
-    mass.add(args.log_sum_exp[at]);
+    if (args.row_status != nullptr) add_error(args.row_status[at]);
+    if (args.log_sum_exp != nullptr) mass.add(args.log_sum_exp[at]);
     for (uint32_t draw = 0; draw < columns; draw++) {
       const uint64_t candidate = args.candidates[at * columns + draw];
-      if (candidate > winners[draw]) winners[draw] = candidate;
+      if (is_row_error(candidate)) {
+        add_error(candidate_row_error(candidate));
+      } else if (candidate > winners[draw]) {
+        winners[draw] = candidate;
+      }
     }
   }
+  // A shard may be masked as a whole; only when all are has the row no token.
+  int32_t status = error;
+  if (status == FLASHSAMPLING_ROW_OK && winners[0] == kNoCandidate) status = FLASHSAMPLING_ROW_ALL_TOKENS_MASKED;
   store(args, row_idx, row, winners, status, mass.log_sum_exp(), nullptr);
   std::free(winners);
 }
