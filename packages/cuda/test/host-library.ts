@@ -17,6 +17,7 @@ import {
 import { createRequire } from 'node:module'
 import { dirname, join } from 'node:path'
 import { fileURLToPath } from 'node:url'
+import { findCompiler } from './host-program.ts'
 
 const root = fileURLToPath(new URL('..', import.meta.url))
 const require = createRequire(import.meta.url)
@@ -29,14 +30,25 @@ const prebuiltAddon = join(
   'flashsampling.node',
 )
 
+const compiler = findCompiler()
+
+/** Why the library cannot be built here, or undefined. */
+export const obstacle: string | undefined =
+  process.platform !== 'linux'
+    ? 'the addon is for Linux'
+    : compiler === undefined
+      ? 'there is no C++ compiler'
+      : undefined
+
 /**
  * Builds the library and the addon into `build/host`, once for each state of their sources. The addon is the prebuilt
  * binary where there is one: it finds the library that lies beside it.
  *
- * @param compiler - A C++ compiler.
  * @returns Path of the addon, for `FLASHSAMPLING_NATIVE_PATH`.
+ * @throws Error where there is an {@link obstacle}, and with the compiler's messages.
  */
-export function buildHostLibrary(compiler: string): string {
+export function buildHostLibrary(): string {
+  if (obstacle !== undefined || compiler === undefined) throw new Error(obstacle)
   const folder = join(root, 'build/host', digestOfSources())
   if (!existsSync(folder)) {
     mkdirSync(dirname(folder), { recursive: true })
