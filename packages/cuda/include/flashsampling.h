@@ -4,9 +4,10 @@
  *   score[row][token]  = transform(hidden_states[row] . weight[token]) + gumbel_noise(seed, position, draw, token)
  *   out_token_ids[row] = argmax over tokens of score; the lowest token id wins ties
  *
- * No logits are ever written to memory. A call is one kernel on the caller's stream: it allocates nothing,
- * never synchronises with the host, and takes every per-row parameter from device memory, so it can be
- * captured into a CUDA graph and replayed after seeds and positions were changed in place.
+ * No logits are ever written to memory. A call is one kernel on the caller's stream, or a few for hundreds of
+ * rows or draws: it allocates nothing, never synchronises with the host, and takes every per-row parameter from
+ * device memory, so it can be captured into a CUDA graph and replayed after seeds and positions were changed in
+ * place.
  *
  * Rules for every function:
  *   - returns a flashsampling_status; nothing exits, nothing throws across this boundary
@@ -155,8 +156,9 @@ typedef struct flashsampling_sample_args {
   float* out_log_sum_exp;     /* [batch_size], of this shard's (transformed or raw) logits; -inf if all masked */
   int32_t* out_row_status;    /* [batch_size], flashsampling_row_status */
   uint64_t* out_candidates;   /* [batch_size, max_num_samples], packed winner of this shard for
-                                 flashsampling_merge(); 0 where no token may be drawn. An invalid row's error
-                                 stands in their place, above every winner, so that a merge keeps it. */
+                                 flashsampling_merge(); 0 where no token may be drawn. An invalid row has
+                                 0xFFFFFFFF00000000 + its status in their place, above every winner, so that a
+                                 merge keeps the error. */
 
   /* --- Workspace --- */
   void* workspace;            /* 256-byte aligned, prepared once by flashsampling_workspace_init(); calls that

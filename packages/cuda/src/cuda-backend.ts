@@ -40,7 +40,12 @@ const KERNELS: readonly CudaKernel[] = ['auto', 'sm90a', 'smxx']
 export interface CudaBackendOptions {
   /** CUDA ordinal of the GPU, as `CUDA_VISIBLE_DEVICES` numbers them. @defaultValue 0 */
   deviceIndex?: number | undefined
-  /** `auto` takes the fastest kernel that the GPU runs. Every kernel draws the same tokens. @defaultValue 'auto' */
+  /**
+   * `auto` takes the fastest kernel that the GPU runs. Kernels sum in orders of their own: they may draw another token
+   * where two scores are as close as the rounding of the logits.
+   *
+   * @defaultValue 'auto'
+   */
   kernel?: CudaKernel | undefined
 }
 
