@@ -45,7 +45,7 @@ cudaError_t sm90_sample(const DeviceInfo& device, const SampleParams& params, cu
   args.params = params;
   // Units of 16 tokens are counted in global ids, so that tokens t and t + 8 of one unit share their Philox call.
   args.first_unit = params.vocab_start / kUnit;
-  args.num_units = (params.vocab_start + params.shard_rows + kUnit - 1) / kUnit - args.first_unit;
+  args.num_units = (params.vocab_start + (params.shard_rows - 1)) / kUnit - args.first_unit + 1;
   for (uint32_t row = 0; row < params.batch_size; row += kMaxTileBatch) {
     args.first_row = row;
     args.num_rows = std::min(params.batch_size - row, kMaxTileBatch);

@@ -87,18 +87,19 @@ struct alignas(1024) Sm90Shared {
     float chunk[kConsumerWarps][Config::kChunkRows * Config::kChunkStride];
     Survivor queue[kConsumerWarps][Config::kQueueSize];
   };
-  union {
-    float2 log_mass[kConsumerWarps][Config::kTileBatch];  // {reference as a power of two, sum}
-uint8_t codes[Config::kHasFilter ? Config::kUnitsPerTile : 1][kUnit / 2 * Config::kTileBatch];  // winner_filter.cuh
-  };
+  alignas(16) uint8_t codes[Config::kHasFilter ? Config::kUnitsPerTile : 1][kUnit / 2 * Config::kTileBatch];  // winner_filter.cuh
+  float2 log_mass[kConsumerWarps][Config::kTileBatch];  // {reference logit, sum}
   uint64_t best[kMaxSlots];                  // packed running winners of the block; kNotDrawn where there is nothing to draw
   RowKey keys[kMaxSlots];
   RowFilter filters[Config::kTileBatch];
   float divisors[Config::kTileBatch];        // of the logits; negative: greedy, no noise
-  uint32_t lower_bounds[Config::kHasFilter ? Config::kTileBatch : 1];  // ordered bits; 0: none
+  union {
+    uint32_t lower_bounds[Config::kHasFilter ? Config::kTileBatch : 1];  // ordered bits; 0: none. In the first tile
+    float references[Config::kHasFilter ? Config::kTileBatch : 1];       // logits that log-masses refer to. From then on
+  };
   uint64_t weight_full[Config::kWeightStages], weight_empty[Config::kWeightStages];
   uint64_t hidden_full[Config::kHiddenStages], hidden_empty[Config::kHiddenStages];
-  uint64_t queue_full, queue_empty;
+  uint64_t state_full, queue_full, queue_empty;
   uint32_t queue_size[kConsumerWarps];
   uint32_t row_flags[(Config::kTileBatch + 31) / 32];
   uint32_t is_last_block;

@@ -28,7 +28,7 @@ struct EpilogueArgs {
   int64_t logit_bias_stride;
   const int32_t* allowed_tokens;  // null or [batch_size, words], at the pass's first row
   int64_t allowed_tokens_stride;
-  uint32_t token_begin, token_end;  // tokens of this shard
+  uint32_t token_begin, token_last;  // tokens of this shard; inclusive, as the end may be 2^32
   uint32_t num_rows;              // rows of this batch tile
   uint32_t num_draws;             // draws of this pass
   NoiseScheme noise_scheme;
@@ -110,20 +110,21 @@ struct Epilogue {
     return unit_token + pair_begin + (index < kPairs ? index : index - kPairs + 8);
   }
 
-  FS_DEVICE bool is_in_shard(uint32_t token_id) const { return token_id >= args.token_begin && token_id < args.token_end; }
+  FS_DEVICE bool is_in_shard(uint32_t token_id) const { return token_id >= args.token_begin && token_id <= args.token_last; }
 
-  // One chunk of one unit: everything between the accumulators and the running winners.
-  FS_DEVICE void process_chunk(uint32_t unit_token, int first_row) {
+  // One chunk of one unit: into the log-mass, into the running winners, or both.
+  FS_DEVICE void process_chunk(uint32_t unit_token, int first_row, bool adds_log_mass, bool draws) {
     const int row = first_row + row_in_chunk;
     const float scale = shared->filters[row].scale;
     float a[2 * kPairs];
     load_chunk(a);
     const bool is_whole = is_in_shard(unit_token) && is_in_shard(unit_token + kUnit - 1);
-    if (args.wants_log_mass && args.log_mass_is_raw) add_log_mass(a, kLog2OfE, row, unit_token, is_whole);
+    if (adds_log_mass && args.log_mass_is_raw) add_log_mass(a, kLog2OfE, row, unit_token, is_whole);
     if (args.logit_bias != nullptr || args.allowed_tokens != nullptr) {
       transform(a, unit_token, row);
     }
-    if (args.wants_log_mass && !args.log_mass_is_raw) add_log_mass(a, scale, row, unit_token, is_whole);
+    if (adds_log_mass && !args.log_mass_is_raw) add_log_mass(a, scale, row, unit_token, is_whole);
+    if (!draws) return;
     for (uint32_t draw = 0; draw < args.num_draws; draw++) {
       const int slot = draw * Config::kTileBatch + row;
       const RowKey key = shared->keys[slot];
@@ -233,7 +234,7 @@ struct Epilogue {
     }
   }
 
-  // Adds the lane's tokens to its row's log-mass, kept per warp: sum of 2^(logit * scale - reference).
+  // Adds the lane's tokens to its row's log-mass, kept per warp: the sum of 2^((logit - reference) * scale).
   FS_DEVICE void add_log_mass(const float (&a)[2 * kPairs], float scale, int row, uint32_t unit_token, bool is_whole) {
     float2 mass = shared->log_mass[warp_idx][row];
     float largest = -INFINITY;
@@ -247,19 +248,22 @@ struct Epilogue {
     for (int lanes = Config::kChunkRows; lanes < kWarpSize; lanes *= 2) {
       largest = fmaxf(largest, __shfl_xor_sync(0xFFFFFFFFu, largest, lanes));
     }
-    // Far from overflow the reference stays, which saves the rescaling and keeps the sums of tiles comparable.
-    const float exponent = largest * scale;
-    if (exponent > mass.x + 40.f || (mass.y == 0.f && exponent > -INFINITY)) {
-      mass.y = mass.y == 0.f ? 0.f : mass.y * rough_exp2(mass.x - exponent);
-      mass.x = exponent;
+    // Far from overflow the reference stays, which saves the rescaling. Differences are taken before they are scaled: at low
+    // temperatures the scaled logits alone are too large for that.
+    if (mass.y == 0.f) {
+      mass.x = largest;
+    } else if ((largest - mass.x) * scale > 40.f) {
+      mass.y *= rough_exp2((mass.x - largest) * scale);
+      mass.x = largest;
     }
     float sum = 0.f;
     if (largest > -INFINITY) {
 #pragma unroll
-      for (int i = 0; i < 2 * kPairs; i++) sum += rough_exp2(fmaf(masked[i], scale, -mass.x));
+      for (int i = 0; i < 2 * kPairs; i++) sum += rough_exp2((masked[i] - mass.x) * scale);
     }
 #pragma unroll
     for (int lanes = Config::kChunkRows; lanes < kWarpSize; lanes *= 2) sum += __shfl_xor_sync(0xFFFFFFFFu, sum, lanes);
+    __syncwarp();  // the other lanes of the row have read it
     if (pair_begin == 0) shared->log_mass[warp_idx][row] = {mass.x, mass.y + sum};
   }
 };

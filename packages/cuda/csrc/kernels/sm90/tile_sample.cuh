@@ -83,7 +83,7 @@ FS_DEVICE void load_weight(const CUtensorMap& weight_map, const CUtensorMap& wei
     uint32_t first_unit, num_units;
     schedule.tile(tile_idx, block_rank, first_unit, num_units);
     // Rows before the shard (its first unit may begin there) and behind it are filled with zeros by the copy engine.
-    const int first_row = static_cast<int>(first_unit * kUnit) - static_cast<int>(args.params.vocab_start);
+    const int first_row = static_cast<int>(first_unit * kUnit - args.params.vocab_start);
     const uint32_t bytes = Config::kNumBoxes * num_units * kUnit * kSwizzleColumns * 2;
     for (uint32_t step = 0; step < num_steps; step++) {
       const uint32_t full = shared_address(&shared->weight_full[ring.stage]);
@@ -177,7 +177,7 @@ FS_DEVICE EpilogueArgs make_epilogue_args(const Sm90Args& args) {
       rows.allowed_tokens != nullptr ? rows.allowed_tokens + args.first_row * rows.allowed_tokens_stride : nullptr;
   epilogue.allowed_tokens_stride = rows.allowed_tokens_stride;
   epilogue.token_begin = params.vocab_start;
-  epilogue.token_end = params.vocab_start + params.shard_rows;
+  epilogue.token_last = params.vocab_start + (params.shard_rows - 1);
   epilogue.num_rows = args.num_rows;
   epilogue.num_draws = args.num_draws;
   epilogue.noise_scheme = params.noise_scheme;
@@ -189,20 +189,20 @@ FS_DEVICE EpilogueArgs make_epilogue_args(const Sm90Args& args) {
 // Whether a pass takes the way of winner_filter.cuh.
 template <class Config>
 FS_DEVICE bool uses_filter(const EpilogueArgs& args) {
-  return Config::kHasFilter && args.num_draws == 1 && !args.wants_log_mass && args.logit_bias == nullptr &&
-         args.allowed_tokens == nullptr;
+  // A place in the queue has 24 bits for the token.
+  return Config::kHasFilter && args.num_draws == 1 && args.logit_bias == nullptr &&
+         args.token_last - args.token_begin < (1u << 24) - kUnit;
 }
 
 // Named barriers of a block; 0 is __syncthreads().
 constexpr int kConsumersBarrier = 1;  // both consumer warpgroups
-constexpr int kStateBarrier = 2;      // consumers and scoring warps: rows and draws are set up
-constexpr int kScoringBarrier = 3;    // scoring warps
+constexpr int kScoringBarrier = 2;    // scoring warps
 
 template <class Config>
 FS_DEVICE void score_tiles(const Sm90Args& args, Sm90Shared<Config>* shared, int scoring_thread_idx) {
   const EpilogueArgs epilogue_args = make_epilogue_args(args);
-  named_barrier<kConsumerThreads + kScoringThreads>(kStateBarrier);
   if (!uses_filter<Config>(epilogue_args)) return;
+  barrier_wait(shared_address(&shared->state_full), 0);
   const int lane_idx = scoring_thread_idx % kWarpSize;
   const uint32_t num_tiles = TileSchedule<Config>(args).num_tiles();
   for (uint32_t tile_idx = 0; tile_idx < num_tiles; tile_idx++) {
@@ -211,9 +211,8 @@ FS_DEVICE void score_tiles(const Sm90Args& args, Sm90Shared<Config>* shared, int
     named_barrier<kScoringThreads>(kScoringBarrier);
     if (tile_idx + 1 < num_tiles) {
       exchange_winners<Config>(shared, epilogue_args, static_cast<Workspace*>(args.params.workspace), scoring_thread_idx);
-      __syncwarp();
     }
-    if (lane_idx == 0) barrier_arrive(shared_address(&shared->queue_empty));
+    barrier_arrive(shared_address(&shared->queue_empty));
   }
 }
 
@@ -246,7 +245,7 @@ FS_DEVICE void multiply_and_sample(const Sm90Args& args, Sm90Shared<Config>* sha
     shared->filters[row] = filter;
     shared->divisors[row] = divisor;
     if constexpr (Config::kHasFilter) shared->lower_bounds[row] = 0;
-    if (!has_filter) {
+    if (epilogue_args.wants_log_mass) {
       for (int warp = 0; warp < kConsumerWarps; warp++) shared->log_mass[warp][row] = {0.f, 0.f};
     }
     if (row % 32 == 0) shared->row_flags[row / 32] = 0;
@@ -275,7 +274,7 @@ FS_DEVICE void multiply_and_sample(const Sm90Args& args, Sm90Shared<Config>* sha
   }
   uint64_t published = kNoCandidate;
   named_barrier<kConsumerThreads>(kConsumersBarrier);
-  if constexpr (Config::kHasFilter) named_barrier<kConsumerThreads + kScoringThreads>(kStateBarrier);
+  barrier_arrive(shared_address(&shared->state_full));
 
   Epilogue<Config> epilogue(epilogue_args, shared, warp_idx, lane_idx);
 
@@ -317,7 +316,10 @@ FS_DEVICE void multiply_and_sample(const Sm90Args& args, Sm90Shared<Config>* sha
     uint32_t num_drawn = 0;
     const auto draw_noise = [&] {
       const uint32_t unit = unit_of(num_drawn / TileFilter<Config>::kDraws);
-      filter.draw_codes(epilogue_args.noise_scheme, unit, num_drawn % TileFilter<Config>::kDraws, (first_unit + unit) * kUnit);
+      // NOTE: units behind the block's share may lie behind the shard, and behind the mask.
+      if (unit < num_units) {
+        filter.draw_codes(epilogue_args, unit, num_drawn % TileFilter<Config>::kDraws, (first_unit + unit) * kUnit);
+      }
       num_drawn++;
     };
     int weight_stage = 0, hidden_stage = 0;
@@ -370,24 +372,54 @@ FS_DEVICE void multiply_and_sample(const Sm90Args& args, Sm90Shared<Config>* sha
     release(weight_stage, hidden_stage);
 
     // --- Sample ---
+    if (other_best != kNoCandidate) {
+      atomicMax(reinterpret_cast<unsigned long long*>(&shared->best[thread_idx]), static_cast<unsigned long long>(other_best));
+      published = other_best > published ? other_best : published;
+    }
+    bool adds_log_mass = epilogue_args.wants_log_mass;
+    bool draws = !has_filter;
     if constexpr (Config::kHasFilter) {
       if (has_filter) {
-        // The last tile's queue is scored, and the bounds are renewed.
+        // The last tile's queue is scored (its memory is that of the chunks), and the bounds are renewed.
         if (tile_idx > 0) barrier_wait(shared_address(&shared->queue_empty), (tile_idx - 1) % 2);
         __syncwarp();  // codes were written by other lanes
         if (tile_idx == 0) {
 #pragma unroll
           for (int m = 0; m < kWgmmas; m++) {
-            // Tokens outside the shard bound nothing.
-            const uint32_t token = (first_unit + unit_of(m)) * kUnit;
-            if (unit_of(m) < num_units && epilogue.is_in_shard(token) && epilogue.is_in_shard(token + kUnit - 1)) {
-              filter.bound_rows(accumulators[m], unit_of(m));
-            }
+            if (unit_of(m) < num_units) filter.bound_rows(accumulators[m], unit_of(m));
           }
           named_barrier<kConsumerThreads>(kConsumersBarrier);
           filter.start_bounds(thread_idx, args.num_rows);
           named_barrier<kConsumerThreads>(kConsumersBarrier);
         }
+        if (adds_log_mass && kWgmmas == 1 && epilogue_args.allowed_tokens == nullptr) {
+          const uint32_t token = (first_unit + unit_of(0)) * kUnit;
+          if (unit_of(0) >= num_units ||
+              (epilogue.is_in_shard(token) && epilogue.is_in_shard(token + kUnit - 1) &&
+               filter.add_log_mass(accumulators[0], epilogue_args.log_mass_is_raw))) {
+            adds_log_mass = false;
+          }
+        }
+      }
+    }
+    bool is_tested = false;
+    while (true) {
+      if (adds_log_mass || draws) {
+        constexpr int kNumChunks = kWgmmas * Config::kChunksPerUnit;
+#pragma unroll 1
+        for (int index = 0; index < kNumChunks; index++) {
+          const uint32_t unit = unit_of(index / Config::kChunksPerUnit);
+          if (unit >= num_units) continue;
+          const int first_row = index % Config::kChunksPerUnit * Config::kChunkRows;
+          if (first_row >= args.num_rows) continue;
+          store_chunk_at<Config, 0, kNumChunks>(index, epilogue, accumulators, lane_idx);
+          __syncwarp();
+          epilogue.process_chunk((first_unit + unit) * kUnit, first_row, adds_log_mass, draws);
+          __syncwarp();
+        }
+      }
+      if (!has_filter || is_tested) break;
+      if constexpr (Config::kHasFilter) {
         int count = 0;
 #pragma unroll
         for (int m = 0; m < kWgmmas; m++) {
@@ -395,34 +427,18 @@ FS_DEVICE void multiply_and_sample(const Sm90Args& args, Sm90Shared<Config>* sha
             count = filter.queue_survivors(accumulators[m], unit_of(m), (first_unit + unit_of(m) - args.first_unit) * kUnit, count);
           }
         }
-        // The general way looks at all tokens again, so the queue, whose memory it needs, is dropped.
         const bool fits = count <= Config::kQueueSize;
         if (lane_idx == 0) shared->queue_size[warp_idx] = fits ? count : 0;
         __syncwarp();
-        if (fits) {
-          if (lane_idx == 0) barrier_arrive(shared_address(&shared->queue_full));
-          continue;
-        }
+        if (fits) break;
+        // The general way looks at all tokens again, so the queue, whose memory it needs, is dropped.
+        is_tested = true;
+        adds_log_mass = false;
+        draws = true;
       }
     }
-    if (other_best != kNoCandidate) {
-      atomicMax(reinterpret_cast<unsigned long long*>(&shared->best[thread_idx]), static_cast<unsigned long long>(other_best));
-      published = other_best > published ? other_best : published;
-    }
-    constexpr int kNumChunks = kWgmmas * Config::kChunksPerUnit;
-#pragma unroll 1
-    for (int index = 0; index < kNumChunks; index++) {
-      const uint32_t unit = unit_of(index / Config::kChunksPerUnit);
-      if (unit >= num_units) continue;
-      const int first_row = index % Config::kChunksPerUnit * Config::kChunkRows;
-      if (first_row >= args.num_rows) continue;
-      store_chunk_at<Config, 0, kNumChunks>(index, epilogue, accumulators, lane_idx);
-      __syncwarp();
-      epilogue.process_chunk((first_unit + unit) * kUnit, first_row);
-      __syncwarp();
-    }
     if (has_filter) {
-      if (lane_idx == 0) barrier_arrive(shared_address(&shared->queue_full));
+      barrier_arrive(shared_address(&shared->queue_full));
     } else if (is_slot) {
       publish_winner(&shared->best[thread_idx], &workspace->best[thread_idx], published);
     }
@@ -438,7 +454,8 @@ FS_DEVICE void multiply_and_sample(const Sm90Args& args, Sm90Shared<Config>* sha
       LogMass mass = {0.f, 0.f};
       for (int warp = 0; warp < kConsumerWarps; warp++) {
         const float2 part = shared->log_mass[warp][row];
-        mass = merge_log_mass(mass, {part.x * kLn2, part.y});
+        const float divisor = epilogue_args.log_mass_is_raw ? 1.f : fabsf(shared->divisors[row]);
+        mass = merge_log_mass(mass, {apply_temperature(part.x, divisor), part.y});
       }
       workspace->log_mass[row][blockIdx.x] = mass;
     }
@@ -477,12 +494,8 @@ FS_DEVICE void multiply_and_sample(const Sm90Args& args, Sm90Shared<Config>* sha
     result.draw_wanted = result.draw < row_num_samples(params.rows, result.row_idx, params.max_num_samples);
     result.candidate = __ldcg(&workspace->best[thread_idx]);
     result.log_sum_exp = epilogue_args.wants_log_mass ? row_log_sum_exp[slot_row] : 0.f;
-    // A row may have no draw in this pass, so its status comes from the row, not from the slot.
-    const bool is_valid = is_valid_temperature(row_temperature(params.rows, result.row_idx));
-    result.status = !is_valid                                       ? kRowInvalidParameters
-                    : __ldcg(&workspace->row_flags[slot_row]) != 0  ? kRowInvalidLogits
-                    : result.draw_wanted && result.candidate == kNoCandidate ? kRowAllTokensMasked
-                                                                    : kRowOk;
+    result.status = row_status(params.rows, result.row_idx, __ldcg(&workspace->row_flags[slot_row]) != 0, result.draw_wanted,
+                               result.candidate);
     store_winner(params.out, params.rows, params.noise_scheme, params.logprobs_mode, params.max_num_samples, result);
   }
   named_barrier<kConsumerThreads>(kConsumersBarrier);
@@ -515,8 +528,9 @@ __global__ void __launch_bounds__(kBlockThreads, 1)
       barrier_init(shared_address(&shared->hidden_full[stage]), 1);
       barrier_init(shared_address(&shared->hidden_empty[stage]), kConsumerWarps * Config::kClusterSize);
     }
-    barrier_init(shared_address(&shared->queue_full), kConsumerWarps);
-    barrier_init(shared_address(&shared->queue_empty), kScoringWarps);
+    barrier_init(shared_address(&shared->state_full), kConsumerThreads);
+    barrier_init(shared_address(&shared->queue_full), kConsumerThreads);
+    barrier_init(shared_address(&shared->queue_empty), kScoringThreads);
     barrier_init_fence();
   }
   if constexpr (Config::kClusterSize > 1) {

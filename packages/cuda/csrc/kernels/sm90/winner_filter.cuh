@@ -1,17 +1,17 @@
 // Wide batches: the noise is drawn while the tile is still being multiplied, and most tokens are dismissed without more of it.
 //
 // Between two steps of the multiplication, while the tensor cores are busy, the consumer warps draw the noise of the tokens
-// whose products they will hold, and keep 4 bits of each: the leading zeros of the 32 random bits, so that
-// 2^-(code+1) <= v < 2^-code. When the products are there, every thread tests its accumulators where they are: with
+// whose products they will hold, and keep 4 bits of each: one more than the leading zeros of the 32 random bits, so that
+// 2^-code <= v < 2^-(code-1). When the products are there, every thread tests its accumulators where they are: with
 // score <= logit - ln(v), a token may be dismissed when
-//     logit * log2(e) / temperature + code + 1 < best * log2(e).
+//     logit * log2(e) / temperature + code < best * log2(e).
 // The few that remain go to a queue, and two warps of their own score them exactly during the next tile's multiplication.
 // So of the whole epilogue about five instructions per token stand between two tiles' multiplications.
 //
 // The first tile has no best score yet; it takes lower bounds of its own scores: logit - ln(E) with E = -log1p(-v) <= v / (1 - v).
 //
-// Plain draws alone come here: one draw a row, no log-mass, no bias, no mask. Everything else, and a queue that overflows,
-// takes the general path of epilogue.cuh; both find the same winners, for both only dismiss what cannot win.
+// Requests with one draw a row and no bias come here. The others, and what a queue has no room for, take the general path of
+// epilogue.cuh; both find the same winners, for both only dismiss what cannot win.
 #pragma once
 
 #include "../common/score.h"
@@ -21,13 +21,15 @@
 
 namespace flashsampling {
 
-// Code for "15 or more leading zeros": no upper bound of the noise, such tokens always pass.
+// Code of tokens that are masked or outside the shard: they pass no test.
+constexpr uint32_t kClosedCode = 0;
+// Code for 14 or more leading zeros: no upper bound of the noise, such tokens always pass.
 constexpr uint32_t kOpenCode = 15;
 
 // A row's best score (natural units) as the right-hand side of the test: dismissed when logit * scale + code < bound.
-FS_DEVICE float filter_bound(float best, bool is_greedy) {
+FS_DEVICE float filter_bound(float best) {
   // The same margin as exponent_offset(); the test's own multiply-add adds one more rounding of that size.
-  return best * kLog2OfE - (fabsf(best) + 32.f) * 0x1p-19f - 0x1p-9f - (is_greedy ? 0.f : 1.f);
+  return best * kLog2OfE - (fabsf(best) + 32.f) * 0x1p-19f - 0x1p-9f;
 }
 
 // The code at kShift bits of a word of four codes, as fp32: set into the mantissa of 2^(23 - kShift), where its lowest bit
@@ -43,11 +45,12 @@ FS_DEVICE bool has_open_code(uint32_t codes) {
   return (twos & (twos >> 2) & 0x11111111u) != 0;
 }
 
-// Leading zeros, at most kOpenCode.
-FS_DEVICE uint32_t noise_code(uint32_t bits) {
-  uint32_t zeros;  // 2^32 - 1 for bits == 0
-  asm("bfind.shiftamt.u32 %0, %1;" : "=r"(zeros) : "r"(bits));
-  return min(zeros, kOpenCode);
+// Codes of two tokens, side by side: the second's in the higher half.
+FS_DEVICE uint32_t noise_codes(uint32_t first_bits, uint32_t second_bits) {
+  uint32_t first, second;  // leading zeros; 2^32 - 1 for bits == 0
+  asm("bfind.shiftamt.u32 %0, %1;" : "=r"(first) : "r"(first_bits));
+  asm("bfind.shiftamt.u32 %0, %1;" : "=r"(second) : "r"(second_bits));
+  return (min(second, kOpenCode - 1) * 16 + min(first, kOpenCode - 1)) + 0x11u;
 }
 
 // --- Scoring warps ---
@@ -63,7 +66,7 @@ FS_DEVICE void score_queues(Sm90Shared<Config>* shared, const EpilogueArgs& args
       const int row = survivor.place % 256;
       const uint32_t token_id = origin_token + survivor.place / 256;
       const float logit = survivor.logit;
-      if (row >= static_cast<int>(args.num_rows) || token_id < args.token_begin || token_id >= args.token_end) continue;
+      if (row >= static_cast<int>(args.num_rows) || token_id < args.token_begin || token_id > args.token_last) continue;
       if (is_invalid_logit(logit)) {
         atomicOr(&shared->row_flags[row / 32], 1u << (row % 32));
         continue;
@@ -91,7 +94,11 @@ FS_DEVICE void exchange_winners(Sm90Shared<Config>* shared, const EpilogueArgs& 
       shared->best[row] = best = other;
     }
     if (best != kNoCandidate) {
-      shared->filters[row].bound = filter_bound(candidate_score(best), shared->divisors[row] < 0.f);
+      const float score = candidate_score(best);
+      shared->filters[row].bound = filter_bound(score);
+      // A reference moves only when it must: moving it costs every warp a rescaling.
+      const float scale = shared->filters[row].scale;
+      if (score * kLog2OfE - shared->references[row] * scale > 40.f) shared->references[row] = score * kLog2OfE / scale;
     }
   }
 }
@@ -101,7 +108,7 @@ FS_DEVICE void exchange_winners(Sm90Shared<Config>* shared, const EpilogueArgs& 
 template <class Config>
 struct TileFilter {
   static constexpr int kColumns = Config::kTileBatch / 8;        // groups of 8 batch rows
-  static constexpr int kDraws = Config::kTileBatch / kWarpSize * 2;  // calls of draw_codes() for a unit
+  static constexpr int kDraws = Config::kHasFilter ? Config::kTileBatch / kWarpSize * 2 : 1;  // draw_codes() of a unit
   static constexpr int kPieces = Config::kTileBatch / 64;        // of 16 bytes, of one thread's codes of a unit
 
   Sm90Shared<Config>* shared;
@@ -116,25 +123,39 @@ struct TileFilter {
   }
 
   // Draws the noise of 32 batch rows and 4 token pairs of a unit. A lane keeps to one row, whose round keys serve all pairs.
-  FS_DEVICE void draw_codes(NoiseScheme scheme, uint32_t unit, int draw, uint32_t unit_token) {
+  FS_DEVICE void draw_codes(const EpilogueArgs& args, uint32_t unit, int draw, uint32_t unit_token) {
     constexpr int kPairs = 4;
     const RowKey key = next_key;
     load_key(draw + 1);
     const int row = draw / 2 * kWarpSize + lane_idx;
     const int first_pair = draw % 2 * kPairs;
+    uint32_t allowed = 0xFFFFu;  // bit i: token unit_token + i
+    if (args.allowed_tokens != nullptr && row < static_cast<int>(args.num_rows)) {
+      const int32_t* words = args.allowed_tokens + row * args.allowed_tokens_stride;
+      allowed = static_cast<uint32_t>(words[unit_token >> 5]) >> (unit_token & 16u);
+    }
+    if (unit_token < args.token_begin) allowed &= 0xFFFFu << (args.token_begin - unit_token);
+    if (args.token_last - unit_token < kUnit) allowed &= 0xFFFFu >> (kUnit - 1 - (args.token_last - unit_token));
     uint32_t codes[kPairs];
-    if (scheme == NoiseScheme::kFlash) {
+    if (args.noise_scheme == NoiseScheme::kFlash) {
 #pragma unroll
       for (int i = 0; i < kPairs; i++) {
         const Philox2 words = flash_pair_bits(key, unit_token / 2 + first_pair + i);
-        codes[i] = noise_code(words.y) * 16 + noise_code(words.x);
+        codes[i] = noise_codes(words.x, words.y);
       }
     } else {
 #pragma unroll
       for (int i = 0; i < kPairs; i++) {
         const uint32_t token_id = unit_token + first_pair + i;
-        codes[i] = noise_code(vllm_integer(vllm_bits(key, token_id + 8)) << 1) * 16 +
-                   noise_code(vllm_integer(vllm_bits(key, token_id)) << 1);
+        codes[i] = noise_codes(vllm_integer(vllm_bits(key, token_id)) << 1, vllm_integer(vllm_bits(key, token_id + 8)) << 1);
+      }
+    }
+    static_assert(kClosedCode == 0, "codes are closed by clearing them");
+    if ((allowed & 0xFFFFu) != 0xFFFFu) {
+#pragma unroll
+      for (int i = 0; i < kPairs; i++) {
+        if ((allowed >> (first_pair + i) & 1u) == 0) codes[i] &= 0xF0u;
+        if ((allowed >> (first_pair + i + 8) & 1u) == 0) codes[i] &= 0x0Fu;
       }
     }
     const int byte = row / 8 * 2 + row % 2;
@@ -198,10 +219,61 @@ struct TileFilter {
 
   // After all warps' bound_rows(): the filters' bounds of the first tile.
   FS_DEVICE void start_bounds(int row, uint32_t num_rows) {
-    if (row >= Config::kTileBatch || row >= static_cast<int>(num_rows) || !shared->is_drawn(row)) return;
+    if (row >= Config::kTileBatch) return;
+    if (row >= static_cast<int>(num_rows) || !shared->is_drawn(row)) {
+      shared->references[row] = 0.f;
+      return;
+    }
     const uint32_t ordered = shared->lower_bounds[row];
     const float best = ordered != 0 ? from_ordered_bits(ordered) * kLn2 : -INFINITY;
-    shared->filters[row].bound = ordered != 0 ? filter_bound(best, shared->divisors[row] < 0.f) : -INFINITY;
+    shared->filters[row].bound = ordered != 0 ? filter_bound(best) : -INFINITY;
+    shared->references[row] = ordered != 0 ? from_ordered_bits(ordered) / shared->filters[row].scale : 0.f;
+  }
+
+  // Adds one unit to its rows' log-masses. A token that no winner has overtaken so far lies below its row's reference, so the
+  // sums stay small; false, and nothing added, when they do not. For whole units without a mask.
+  FS_DEVICE bool add_log_mass(const float (&accumulators)[Config::kTileBatch / 2], bool is_raw) {
+    constexpr int kOwned = kColumns / 4;  // rows whose sums end up in one lane
+    const int g = lane_idx / 4;
+    float sums[kOwned];
+    bool is_small = true;
+#pragma unroll
+    for (int j0 = 0; j0 < kColumns; j0 += 4) {
+      float terms[8];
+#pragma unroll
+      for (int j = 0; j < 4; j++) {
+        const float4 filter = load_filters(j0 + j);
+        const float2 reference = *reinterpret_cast<const float2*>(&shared->references[8 * (j0 + j) + 2 * (lane_idx % 4)]);
+        const float low_scale = is_raw ? kLog2OfE : filter.x, high_scale = is_raw ? kLog2OfE : filter.z;
+        const float* a = &accumulators[4 * (j0 + j)];
+        terms[2 * j] = rough_exp2((a[0] - reference.x) * low_scale) + rough_exp2((a[2] - reference.x) * low_scale);
+        terms[2 * j + 1] = rough_exp2((a[1] - reference.y) * high_scale) + rough_exp2((a[3] - reference.y) * high_scale);
+      }
+#pragma unroll
+      for (int half = 4; half >= 1; half /= 2) {
+        const bool upper = (g & half) != 0;
+#pragma unroll
+        for (int i = 0; i < half; i++) {
+          const float sent = upper ? terms[i] : terms[i + half];
+          const float kept = upper ? terms[i + half] : terms[i];
+          terms[i] = kept + __shfl_xor_sync(0xFFFFFFFFu, sent, 4 * half);
+        }
+      }
+      sums[j0 / 4] = terms[0];
+      is_small &= terms[0] < 0x1p60f;
+    }
+    if (!__all_sync(0xFFFFFFFFu, is_small)) return false;
+#pragma unroll
+    for (int i = 0; i < kOwned; i++) {
+      const int row = 8 * (4 * i + g / 2) + 2 * (lane_idx % 4) + g % 2;
+      const float reference = shared->references[row];
+      float2 mass = shared->log_mass[warp_idx][row];
+      if (mass.y != 0.f && mass.x != reference) {
+        mass.y *= rough_exp2((mass.x - reference) * (is_raw ? kLog2OfE : shared->filters[row].scale));
+      }
+      shared->log_mass[warp_idx][row] = {reference, mass.y + sums[i]};
+    }
+    return true;
   }
 
   // Queues what may win of one unit, behind the `count` entries that the warp's queue has; returns the new count. More than
@@ -247,7 +319,9 @@ struct TileFilter {
         const uint32_t code = words[(j0 + j) / 2] >> (16 * (j % 2) + e % 2 * 8 + e % 4 / 2 * 4) & 0xFu;
         const float bound = e % 2 == 0 ? filters[j].y : filters[j].w;
         const float sum = fmaf(accumulators[4 * (j0 + j) + e % 4], e % 2 == 0 ? filters[j].x : filters[j].z, static_cast<float>(code));
-        if (!(sum < bound) || (code == kOpenCode && bound < INFINITY)) survivors |= 1u << e;
+        const bool passes_test = code != kClosedCode && (!(sum < bound) || (code == kOpenCode && bound < INFINITY));
+        // NaN and +infinity must be reported, masked or not.
+        if (passes_test || is_invalid_logit(accumulators[4 * (j0 + j) + e % 4])) survivors |= 1u << e;
       }
       // Places in the queue: an inclusive sum over the lanes.
       const int num_survivors = __popc(survivors);
@@ -276,9 +350,10 @@ struct TileFilter {
     return *reinterpret_cast<const float4*>(&shared->filters[8 * j + 2 * (lane_idx % 4)]);
   }
 
-  // `noise_weight`: 1, or 0 for a greedy row; NaN and -infinity bound nothing. log2(1 - 2^-code) >= -0.4151 from code 2 on.
+  // `noise_weight`: 1, or 0 for a greedy row; NaN and -infinity bound nothing. From code 3 on, v < 1/4 and
+  // log2(1 - v) > -0.4151.
   FS_DEVICE static float lower_bound(float logit, float scale, float noise_weight, float code) {
-    return code >= 2.f ? fmaf(code - 0.416f, noise_weight, logit * scale) : -INFINITY;
+    return code >= 3.f ? fmaf(code - 1.416f, noise_weight, logit * scale) : -INFINITY;
   }
 };
 
