@@ -142,7 +142,8 @@ class BuiltLibrary(unittest.TestCase):
         self.assertEqual(names, library.STATUS_NAMES)
 
     def test_a_refused_call_raises_with_the_text_of_the_library(self) -> None:
-        status = library.load_library().flashsampling_sample(None, None, None)
+        # A context that was never created is refused with and without a GPU.
+        status = library.load_library().flashsampling_sample(ctypes.c_void_p(64), None, None)
         self.assertEqual(status, library.INVALID_ARGUMENT)
         with self.assertRaisesRegex(library.FlashSamplingError, f"{PREFIX}INVALID_ARGUMENT") as raised:
             library.check("flashsampling_sample", status)
