@@ -14,6 +14,7 @@
  *   - on failure flashsampling_last_error() tells the calling thread what was wrong
  *   - structs begin with struct_size = sizeof(the struct), so that fields can be appended later
  */
+/* clang-format off: comments stand in columns */
 #ifndef FLASHSAMPLING_H_
 #define FLASHSAMPLING_H_
 

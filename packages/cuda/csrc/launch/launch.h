@@ -1,5 +1,5 @@
-// Entry points of the launch layer: grid, shared memory, tensor maps and the kernel itself. Arguments are already checked;
-// nothing here allocates or synchronises, so every call can be captured into a graph.
+// Entry points of the launch layer: grid, shared memory, tensor maps and the kernel itself. Arguments are already
+// checked; nothing here allocates or synchronises, so every call can be captured into a graph.
 #pragma once
 
 #include <cuda.h>
@@ -15,8 +15,9 @@ struct DeviceInfo {
   int device_index = 0;
   int compute_major = 0, compute_minor = 0;
   int num_multiprocessors = 0;
-  int max_shared_bytes = 0;                 // per block, opt-in
-  // cuTensorMapEncodeTiled, looked up through the runtime so that nothing links to the driver library; null when absent.
+  int max_shared_bytes = 0;  // per block, opt-in
+  // cuTensorMapEncodeTiled, looked up through the runtime so that nothing links to the driver library; null when
+  // absent.
   decltype(&cuTensorMapEncodeTiled) encode_tensor_map = nullptr;
 };
 
