@@ -41,19 +41,21 @@ cudaError_t sm90_prepare(const DeviceInfo&) {
 }
 
 cudaError_t sm90_sample(const DeviceInfo& device, const SampleParams& params, cudaStream_t stream) {
+  // The copy engine counts rows in 32 bits with a sign.
+  if (params.shard_rows > 0x7FFFFFFFu) return cudaErrorInvalidValue;
   Sm90Args args;
   args.params = params;
   // Units of 16 tokens are counted in global ids, so that tokens t and t + 8 of one unit share their Philox call.
   args.first_unit = params.vocab_start / kUnit;
   args.num_units = (params.vocab_start + (params.shard_rows - 1)) / kUnit - args.first_unit + 1;
-  for (uint32_t row = 0; row < params.batch_size; row += kMaxTileBatch) {
-    args.first_row = row;
-    args.num_rows = std::min(params.batch_size - row, kMaxTileBatch);
+  for (uint64_t row = 0; row < params.batch_size; row += kMaxTileBatch) {
+    args.first_row = static_cast<uint32_t>(row);
+    args.num_rows = std::min(params.batch_size - args.first_row, kMaxTileBatch);
     const Width& width = width_for(args.num_rows);
     const uint32_t draws_per_pass = kMaxSlots / width.rows;
-    for (uint32_t draw = 0; draw < params.max_num_samples; draw += draws_per_pass) {
-      args.first_draw = draw;
-      args.num_draws = std::min(params.max_num_samples - draw, draws_per_pass);
+    for (uint64_t draw = 0; draw < params.max_num_samples; draw += draws_per_pass) {
+      args.first_draw = static_cast<uint32_t>(draw);
+      args.num_draws = std::min(params.max_num_samples - args.first_draw, draws_per_pass);
       const cudaError_t error = width.sample(device, args, stream);
       if (error != cudaSuccess) return error;
     }

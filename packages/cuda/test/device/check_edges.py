@@ -7,6 +7,7 @@ import dataclasses
 import torch
 from cases import Case, Comparison, compare, integer_case, oracle_draws, run
 from check_invariance import run_shards
+from flashsampling_cuda import sample
 from harness import Context
 from oracle import Rows
 
@@ -19,6 +20,7 @@ def check_edges(context: Context) -> None:
         _check_small_heads(context, kernel)
         _check_infinite_logits(context, kernel)
         _check_extreme_ids(context, kernel)
+        _check_huge_logits(context, kernel)
 
 
 def _check_bad_rows(context: Context, kernel: str) -> None:
@@ -161,3 +163,23 @@ def _check_extreme_ids(context: Context, kernel: str) -> None:
         case = integer_case(context, 20, 1999, 64, seed=start % 1000, vocab_start=start, token_id_dtype=torch.int64)
         total.add(compare(case, run(case, kernel), oracle_draws(case)))
     context.check(f"{kernel}: ids around 2^31 and up to 2^32 - 1 equal the oracle", total.is_ok, total.describe())
+
+
+def _check_huge_logits(context: Context, kernel: str) -> None:
+    """Scores above 2^127, where best * log2(e) overflows: the largest wins, equal ones go to the lowest id."""
+    wrong = []
+    for batch_size in (1, 33, 100, 200):
+        hidden_states = torch.zeros(batch_size, 8, dtype=torch.bfloat16, device=context.device)
+        hidden_states[:, 0] = 1.0
+        seed = torch.arange(batch_size, dtype=torch.int64, device=context.device)
+        # Ids of one block, in its first and in a later tile.
+        for values, expected in (({0: 2.5e38, 256: 3e38}, 256), ({260: 3e38, 5: 3e38}, 5), ({16: 3e38, 0: 2.5e38}, 16)):
+            weight = torch.zeros(40_000, 8, dtype=torch.bfloat16, device=context.device)
+            for token_id, value in values.items():
+                weight[token_id, 0] = value
+            for temperature in (0.0, 1.0):
+                rows = torch.full((batch_size,), temperature, device=context.device)
+                drawn = sample(hidden_states, weight, temperature=rows, seed=seed, kernel=kernel).token_ids
+                if not bool((drawn == expected).all()):
+                    wrong.append((batch_size, values, temperature, drawn.flatten()[:4].tolist()))
+    context.check(f"{kernel}: logits up to 3e38 keep their order", not wrong, str(wrong[:3]) if wrong else "")

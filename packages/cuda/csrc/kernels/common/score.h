@@ -79,13 +79,15 @@ struct WinnerFilter {
   static constexpr float kSlack = 9.5367431640625e-07f;  // 2^-20
   static constexpr float kLog2E = 1.44269504f;
   static constexpr float kLn2 = 0.693147181f;
+  static constexpr float kLargest = 1.7014118346046923e38f;  // 2^127
   // What a greedy row compares in place of its noise: the noise 0 has E = 1.
   static constexpr float kGreedyInteger = 4294967296.f;
 
   // What a row's best score so far contributes; any lower bound of the final best serves. Everything passes -infinity.
   static FS_HOST_DEVICE float offset(float best) {
     const float lowered = best - kMargin - fabsf(best) * kSlack;
-    return fmaf(-lowered, kLog2E, 32.f);
+    // Beyond 2^127 the product overflows, and equal or better tokens would be dropped; a lower best is always sound.
+    return fmaf(-(lowered > kLargest ? kLargest : lowered), kLog2E, 32.f);
   }
 
   // The noise's v in units of 2^-32, rounded down.

@@ -38,7 +38,12 @@ struct EpilogueArgs {
 
 // Upper bound of best in the filter's exponent: rounding of logit * scale, of the score and of ex2.approx stay below it.
 // Derived: each of the five roundings involved is at most 2^-22 of (|best| + 23); ex2.approx adds 2^-22, the noise 1e-5.
-FS_DEVICE float exponent_offset(float best) { return fmaf(-best, kLog2OfE, (fabsf(best) + 32.f) * 0x1p-20f + 0x1p-10f); }
+// A lower best is always sound; one that is clamped keeps the product finite, so that better tokens still pass. NaN (no best
+// score yet) stays NaN, and everything passes.
+FS_DEVICE float exponent_offset(float best) {
+  const float clamped = best > 0x1p127f ? 0x1p127f : best;
+  return fmaf(-clamped, kLog2OfE, (fabsf(clamped) + 32.f) * 0x1p-20f + 0x1p-10f);
+}
 
 // 1 + v truncated to 23 bits: the low bits of a float in [1, 2).
 FS_DEVICE float one_plus_uniform(uint32_t bits) { return __uint_as_float(__funnelshift_r(bits, 0x7Fu, 9)); }
@@ -128,14 +133,15 @@ struct Epilogue {
     for (uint32_t draw = 0; draw < args.num_draws; draw++) {
       const int slot = draw * Config::kTileBatch + row;
       const RowKey key = shared->keys[slot];
-      float best = candidate_score(shared->best[slot]);
+      const uint64_t stored = shared->best[slot];
+      float best = candidate_score(stored);
       // Without a winner so far (NaN) every token would pass and be scored in full: a rough bound of the chunk's own scores
       // spares that.
       if (__any_sync(0xFFFFFFFFu, best != best) && is_whole && args.noise_scheme == NoiseScheme::kFlash) {
         const float rough = rough_best(a, unit_token, key, scale, shared->divisors[row]);
         if (best != best && rough > -INFINITY) best = rough;
       }
-      const float offset = exponent_offset(best);
+      const float offset = stored == kNotDrawn ? -INFINITY : exponent_offset(best);
       const uint32_t survivors = args.noise_scheme == NoiseScheme::kFlash
                                      ? survivors_flash(a, unit_token, key, scale, offset)
                                      : survivors_vllm(unit_token, key, scale, offset);

@@ -107,6 +107,7 @@ FS_DEVICE void cluster_sync() {
 // A barrier among kThreads threads of the block; 0 is __syncthreads().
 template <int kThreads>
 FS_DEVICE void named_barrier(int index) {
+  __syncwarp();  // bar.sync is for converged warps
   asm volatile("bar.sync %0, %1;" ::"r"(index), "n"(kThreads) : "memory");
 }
 
