@@ -61,15 +61,23 @@ cudaError_t sm90_launch_width(const DeviceInfo& device, const Sm90Args& args, cu
   return cudaLaunchKernelEx(&config, sm90_tile_sample<Config, kDtype>, weight_map, weight_unit_map, hidden_map, args);
 }
 
+template <class Config>
+cudaError_t sm90_prepare_both() {
+  const cudaError_t error = sm90_prepare_width<Config, Dtype::kBf16>();
+  return error != cudaSuccess ? error : sm90_prepare_width<Config, Dtype::kF16>();
+}
+
+template <class Config>
+cudaError_t sm90_launch_either(const DeviceInfo& device, const Sm90Args& args, cudaStream_t stream) {
+  return args.params.dtype == Dtype::kBf16 ? sm90_launch_width<Config, Dtype::kBf16>(device, args, stream)
+                                           : sm90_launch_width<Config, Dtype::kF16>(device, args, stream);
+}
+
 // Defines the functions that sm90_widths.h declares for one width.
-#define FLASHSAMPLING_SM90_WIDTH(WIDTH)                                                                        \
-  cudaError_t sm90_prepare_n##WIDTH() {                                                                        \
-    const cudaError_t error = sm90_prepare_width<Sm90Width<WIDTH>, Dtype::kBf16>();                            \
-    return error != cudaSuccess ? error : sm90_prepare_width<Sm90Width<WIDTH>, Dtype::kF16>();                 \
-  }                                                                                                            \
-  cudaError_t sm90_sample_n##WIDTH(const DeviceInfo& device, const Sm90Args& args, cudaStream_t stream) {      \
-    return args.params.dtype == Dtype::kBf16 ? sm90_launch_width<Sm90Width<WIDTH>, Dtype::kBf16>(device, args, stream) \
-                                             : sm90_launch_width<Sm90Width<WIDTH>, Dtype::kF16>(device, args, stream); \
+#define FLASHSAMPLING_SM90_WIDTH(WIDTH)                                                                   \
+  cudaError_t sm90_prepare_n##WIDTH() { return sm90_prepare_both<Sm90Width<WIDTH>>(); }                   \
+  cudaError_t sm90_sample_n##WIDTH(const DeviceInfo& device, const Sm90Args& args, cudaStream_t stream) { \
+    return sm90_launch_either<Sm90Width<WIDTH>>(device, args, stream);                                    \
   }
 
 }  // namespace flashsampling

@@ -41,6 +41,10 @@ struct SampleOutputs {
   uint64_t* candidates;  // [batch_size, max_num_samples], packed
 };
 
+FS_HOST_DEVICE bool wants_log_mass(const SampleOutputs& out) {
+  return out.logprobs != nullptr || out.log_sum_exp != nullptr;
+}
+
 struct SampleParams {
   uint32_t batch_size, hidden_size, shard_rows, vocab_start, max_num_samples;
   Dtype dtype;

@@ -30,10 +30,6 @@ struct LastBlockArgs {
   uint32_t num_parts;  // log-masses of each row in the workspace
 };
 
-__device__ __forceinline__ bool wants_log_mass(const SampleOutputs& out) {
-  return out.logprobs != nullptr || out.log_sum_exp != nullptr;
-}
-
 __device__ __forceinline__ void publish_winner(Workspace* workspace, uint32_t slot, uint64_t candidate) {
   static_assert(sizeof(unsigned long long) == sizeof(uint64_t), "atomicMax of 64 bits");
   if (candidate != kNoCandidate) {

@@ -29,9 +29,9 @@ constexpr uint64_t kNotDrawn = 0xFF7FFFFFFFFFFFFFull;
 // kTileBatch: rows of the batch, N of wgmma. kTileVocab: tokens. kTileHidden: elements of one pipeline stage.
 // kWeightStages, kHiddenStages: two rings, as the weight comes from device memory and wants to run far ahead, the hidden
 // states from L2. kClusterSize: blocks that share the copies of the hidden states. kChunkRows: batch rows that a warp samples
-// at a time.
+// at a time. kHasLogMass: false saves the memory of log-masses, for requests without them.
 template <int kTileBatch_, int kTileVocab_, int kTileHidden_, int kWeightStages_, int kHiddenStages_, int kClusterSize_,
-          int kChunkRows_>
+          int kChunkRows_, bool kHasLogMass_ = true>
 struct Sm90Config {
   static constexpr int kTileBatch = kTileBatch_;
   static constexpr int kTileVocab = kTileVocab_;
@@ -39,6 +39,7 @@ struct Sm90Config {
   static constexpr int kWeightStages = kWeightStages_;
   static constexpr int kHiddenStages = kHiddenStages_;
   static constexpr int kClusterSize = kClusterSize_;
+  static constexpr bool kHasLogMass = kHasLogMass_;
 
   static constexpr int kNumBoxes = kTileHidden / kSwizzleColumns;           // copied boxes side by side in a stage
   static constexpr int kWgmmasPerWarpgroup = kTileVocab / (kConsumerWarpgroups * kWgmmaRows);
@@ -88,7 +89,7 @@ struct alignas(1024) Sm90Shared {
     Survivor queue[kConsumerWarps][Config::kQueueSize];
   };
   alignas(16) uint8_t codes[Config::kHasFilter ? Config::kUnitsPerTile : 1][kUnit / 2 * Config::kTileBatch];  // winner_filter.cuh
-  float2 log_mass[kConsumerWarps][Config::kTileBatch];  // {reference logit, sum}
+  float2 log_mass[kConsumerWarps][Config::kHasLogMass ? Config::kTileBatch : 1];  // {reference logit, sum}
   uint64_t best[kMaxSlots];                  // packed running winners of the block; kNotDrawn where there is nothing to draw
   RowKey keys[kMaxSlots];
   RowFilter filters[Config::kTileBatch];

@@ -167,6 +167,7 @@ FS_DEVICE void publish_winner(uint64_t* shared_best, uint64_t* global_best, uint
   }
 }
 
+template <class Config>
 FS_DEVICE EpilogueArgs make_epilogue_args(const Sm90Args& args) {
   const SampleParams& params = args.params;
   const RowParams& rows = params.rows;
@@ -181,7 +182,7 @@ FS_DEVICE EpilogueArgs make_epilogue_args(const Sm90Args& args) {
   epilogue.num_rows = args.num_rows;
   epilogue.num_draws = args.num_draws;
   epilogue.noise_scheme = params.noise_scheme;
-  epilogue.wants_log_mass = params.out.logprobs != nullptr || params.out.log_sum_exp != nullptr;
+  epilogue.wants_log_mass = Config::kHasLogMass && wants_log_mass(params.out);
   epilogue.log_mass_is_raw = params.logprobs_mode == LogprobsMode::kRaw;
   return epilogue;
 }
@@ -200,7 +201,7 @@ constexpr int kScoringBarrier = 2;    // scoring warps
 
 template <class Config>
 FS_DEVICE void score_tiles(const Sm90Args& args, Sm90Shared<Config>* shared, int scoring_thread_idx) {
-  const EpilogueArgs epilogue_args = make_epilogue_args(args);
+  const EpilogueArgs epilogue_args = make_epilogue_args<Config>(args);
   if (!uses_filter<Config>(epilogue_args)) return;
   barrier_wait(shared_address(&shared->state_full), 0);
   const int lane_idx = scoring_thread_idx % kWarpSize;
@@ -225,7 +226,7 @@ FS_DEVICE void multiply_and_sample(const Sm90Args& args, Sm90Shared<Config>* sha
   Workspace* workspace = static_cast<Workspace*>(params.workspace);
   const uint32_t num_slots = args.num_draws * Config::kTileBatch;
 
-  const EpilogueArgs epilogue_args = make_epilogue_args(args);
+  const EpilogueArgs epilogue_args = make_epilogue_args<Config>(args);
   const bool has_filter = uses_filter<Config>(epilogue_args);
 
   // --- State of rows and draws ---
