@@ -1,4 +1,5 @@
-// Launches the Hopper kernel for one batch width. Included by one translation unit per width, so that they compile side by side.
+// Launches the Hopper kernel for one batch width. Included by one translation unit per width, so that they compile side
+// by side.
 #pragma once
 
 #include <algorithm>
@@ -9,9 +10,11 @@
 
 namespace flashsampling {
 
-inline cudaError_t encode_map(const DeviceInfo& device, CUtensorMap* map, Dtype dtype, const void* data, uint64_t columns,
-                              uint64_t rows, int64_t stride, uint32_t box_rows, CUtensorMapL2promotion promotion) {
-  const CUtensorMapDataType type = dtype == Dtype::kBf16 ? CU_TENSOR_MAP_DATA_TYPE_BFLOAT16 : CU_TENSOR_MAP_DATA_TYPE_FLOAT16;
+inline cudaError_t encode_map(const DeviceInfo& device, CUtensorMap* map, Dtype dtype, const void* data,
+                              uint64_t columns, uint64_t rows, int64_t stride, uint32_t box_rows,
+                              CUtensorMapL2promotion promotion) {
+  const CUtensorMapDataType type =
+      dtype == Dtype::kBf16 ? CU_TENSOR_MAP_DATA_TYPE_BFLOAT16 : CU_TENSOR_MAP_DATA_TYPE_FLOAT16;
   const cuuint64_t sizes[2] = {columns, rows};
   const cuuint64_t strides[1] = {static_cast<cuuint64_t>(stride) * 2};
   const cuuint32_t box[2] = {kSwizzleColumns, box_rows};
@@ -41,13 +44,14 @@ cudaError_t sm90_launch_width(const DeviceInfo& device, const Sm90Args& args, cu
   if (error != cudaSuccess) return error;
   const uint16_t* hidden =
       static_cast<const uint16_t*>(params.hidden_states) + args.first_row * params.hidden_states_stride;
-  error = encode_map(device, &hidden_map, kDtype, hidden, params.hidden_size, args.num_rows, params.hidden_states_stride,
-                     Config::kTileBatch / Config::kClusterSize, CU_TENSOR_MAP_L2_PROMOTION_L2_256B);
+  error =
+      encode_map(device, &hidden_map, kDtype, hidden, params.hidden_size, args.num_rows, params.hidden_states_stride,
+                 Config::kTileBatch / Config::kClusterSize, CU_TENSOR_MAP_L2_PROMOTION_L2_256B);
   if (error != cudaSuccess) return error;
 
   // One block per multiprocessor; fewer when the vocabulary has fewer units than blocks.
-  const uint32_t num_blocks = std::min<uint32_t>({static_cast<uint32_t>(device.num_multiprocessors), kMaxBlocks,
-                                                  args.num_units * Config::kClusterSize});
+  const uint32_t num_blocks = std::min<uint32_t>(
+      {static_cast<uint32_t>(device.num_multiprocessors), kMaxBlocks, args.num_units * Config::kClusterSize});
   cudaLaunchConfig_t config = {};
   config.gridDim = dim3(num_blocks / Config::kClusterSize * Config::kClusterSize);
   config.blockDim = dim3(kBlockThreads);

@@ -1,11 +1,14 @@
-// Epilogue of one tile: accumulators -> transformed logits -> perturbed scores -> running winners, and the log-mass if wanted.
+// Epilogue of one tile: accumulators -> transformed logits -> perturbed scores -> running winners, and the log-mass if
+// wanted.
 //
-// A warp holds 16 tokens (a unit) x kTileBatch rows per wgmma. It hands them through shared memory in chunks, so that each
-// lane gets the logits of one batch row: the row's Philox key schedule, scale and best score then live in registers.
+// A warp holds 16 tokens (a unit) x kTileBatch rows per wgmma. It hands them through shared memory in chunks, so that
+// each lane gets the logits of one batch row: the row's Philox key schedule, scale and best score then live in
+// registers.
 //
 // Most tokens are hopeless, and for them no logarithm is taken. A token wins only if logit - ln(E) >= best with
-// E = -log1p(-v) >= v, so it may be dropped when v >= exp(logit - best). The test costs one multiply-add, one ex2.approx and a
-// comparison; what survives (about one token in thousands) is computed exactly as docs/noise.md says. NaN survives every test.
+// E = -log1p(-v) >= v, so it may be dropped when v >= exp(logit - best). The test costs one multiply-add, one
+// ex2.approx and a comparison; what survives (about one token in thousands) is computed exactly as docs/noise.md says.
+// NaN survives every test.
 #pragma once
 
 #include <cfloat>
@@ -24,22 +27,22 @@ constexpr float kLn2 = 0.6931471805599453f;
 
 // What is the same for every tile of a pass.
 struct EpilogueArgs {
-  const float* logit_bias;        // null or [batch_size, ...] by global token id, at the pass's first row
+  const float* logit_bias;  // null or [batch_size, ...] by global token id, at the pass's first row
   int64_t logit_bias_stride;
   const int32_t* allowed_tokens;  // null or [batch_size, words], at the pass's first row
   int64_t allowed_tokens_stride;
   uint32_t token_begin, token_last;  // tokens of this shard; inclusive, as the end may be 2^32
-  uint32_t num_rows;              // rows of this batch tile
-  uint32_t num_draws;             // draws of this pass
+  uint32_t num_rows;                 // rows of this batch tile
+  uint32_t num_draws;                // draws of this pass
   NoiseScheme noise_scheme;
   bool wants_log_mass;
   bool log_mass_is_raw;
 };
 
-// Upper bound of best in the filter's exponent: rounding of logit * scale, of the score and of ex2.approx stay below it.
-// Derived: each of the five roundings involved is at most 2^-22 of (|best| + 23); ex2.approx adds 2^-22, the noise 1e-5.
-// A lower best is always sound; one that is clamped keeps the product finite, so that better tokens still pass. NaN (no best
-// score yet) stays NaN, and everything passes.
+// Upper bound of best in the filter's exponent: rounding of logit * scale, of the score and of ex2.approx stay below
+// it. Derived: each of the five roundings involved is at most 2^-22 of (|best| + 23); ex2.approx adds 2^-22, the noise
+// 1e-5. A lower best is always sound; one that is clamped keeps the product finite, so that better tokens still pass.
+// NaN (no best score yet) stays NaN, and everything passes.
 FS_DEVICE float exponent_offset(float best) {
   const float clamped = best > 0x1p127f ? 0x1p127f : best;
   return fmaf(-clamped, kLog2OfE, (fabsf(clamped) + 32.f) * 0x1p-20f + 0x1p-10f);
@@ -60,18 +63,14 @@ struct Epilogue {
 
   EpilogueArgs args;
   Sm90Shared<Config>* shared;
-  float* chunk;     // this warp's
-  int warp_idx;     // consumer warp
-  int row_in_chunk; // batch row of this lane inside a chunk
-  int pair_begin;   // first token pair of this lane inside a unit
+  float* chunk;      // this warp's
+  int warp_idx;      // consumer warp
+  int row_in_chunk;  // batch row of this lane inside a chunk
+  int pair_begin;    // first token pair of this lane inside a unit
 
   FS_DEVICE Epilogue(const EpilogueArgs& args_, Sm90Shared<Config>* shared_, int warp_idx_, int lane_idx)
-      : args(args_),
-        shared(shared_),
-        chunk(shared_->chunk[warp_idx_]),
-        warp_idx(warp_idx_),
-        row_in_chunk(lane_idx % Config::kChunkRows),
-        pair_begin(lane_idx / Config::kChunkRows * kPairs) {}
+      : args(args_), shared(shared_), chunk(shared_->chunk[warp_idx_]), warp_idx(warp_idx_),
+        row_in_chunk(lane_idx % Config::kChunkRows), pair_begin(lane_idx / Config::kChunkRows * kPairs) {}
 
   // Writes kChunkRows columns of the accumulators of one wgmma, beginning at column kFirst, as chunk[row][token].
   template <int kFirst, int kCount>
@@ -115,7 +114,9 @@ struct Epilogue {
     return unit_token + pair_begin + (index < kPairs ? index : index - kPairs + 8);
   }
 
-  FS_DEVICE bool is_in_shard(uint32_t token_id) const { return token_id >= args.token_begin && token_id <= args.token_last; }
+  FS_DEVICE bool is_in_shard(uint32_t token_id) const {
+    return token_id >= args.token_begin && token_id <= args.token_last;
+  }
 
   // One chunk of one unit: into the log-mass, into the running winners, or both.
   FS_DEVICE void process_chunk(uint32_t unit_token, int first_row, bool adds_log_mass, bool draws) {
@@ -135,8 +136,8 @@ struct Epilogue {
       const RowKey key = shared->keys[slot];
       const uint64_t stored = shared->best[slot];
       float best = candidate_score(stored);
-      // Without a winner so far (NaN) every token would pass and be scored in full: a rough bound of the chunk's own scores
-      // spares that.
+      // Without a winner so far (NaN) every token would pass and be scored in full: a rough bound of the chunk's own
+      // scores spares that.
       if (__any_sync(0xFFFFFFFFu, best != best) && is_whole && args.noise_scheme == NoiseScheme::kFlash) {
         const float rough = rough_best(a, unit_token, key, scale, shared->divisors[row]);
         if (best != best && rough > -INFINITY) best = rough;
@@ -154,7 +155,8 @@ struct Epilogue {
     const bool is_row = row < static_cast<int>(args.num_rows);
     uint32_t allowed = 0xFFFFFFFFu;
     if (args.allowed_tokens != nullptr && is_row) {
-      allowed = static_cast<uint32_t>(args.allowed_tokens[row * args.allowed_tokens_stride + (unit_token >> 5)]) >> (unit_token & 16u);
+      allowed = static_cast<uint32_t>(args.allowed_tokens[row * args.allowed_tokens_stride + (unit_token >> 5)]) >>
+                (unit_token & 16u);
     }
     const float* bias = args.logit_bias != nullptr && is_row ? args.logit_bias + row * args.logit_bias_stride : nullptr;
     float* logits = lane_chunk();
@@ -169,19 +171,22 @@ struct Epilogue {
   }
 
   // Bit i: token i of the lane may beat the best score.
-  FS_DEVICE uint32_t survivors_flash(const float (&a)[2 * kPairs], uint32_t unit_token, RowKey key, float scale, float offset) {
+  FS_DEVICE uint32_t survivors_flash(const float (&a)[2 * kPairs], uint32_t unit_token, RowKey key, float scale,
+                                     float offset) {
     uint32_t survivors = 0;
     const uint32_t pair = (unit_token >> 1) + pair_begin;
 #pragma unroll
     for (int i = 0; i < kPairs; i++) {
       const Philox2 words = flash_pair_bits(key, pair + i);
       if (!(one_plus_uniform(words.x) - 1.f >= rough_exp2(fmaf(a[i], scale, offset)))) survivors |= 1u << i;
-      if (!(one_plus_uniform(words.y) - 1.f >= rough_exp2(fmaf(a[kPairs + i], scale, offset)))) survivors |= 1u << (kPairs + i);
+      if (!(one_plus_uniform(words.y) - 1.f >= rough_exp2(fmaf(a[kPairs + i], scale, offset))))
+        survivors |= 1u << (kPairs + i);
     }
     return survivors;
   }
 
-  // One Philox call per token; reads shared memory in a rolled loop, as unrolled it takes more registers than there are.
+  // One Philox call per token; reads shared memory in a rolled loop, as unrolled it takes more registers than there
+  // are.
   FS_DEVICE uint32_t survivors_vllm(uint32_t unit_token, RowKey key, float scale, float offset) {
     uint32_t survivors = 0;
     const float* logits = lane_chunk();
@@ -189,13 +194,15 @@ struct Epilogue {
     for (int i = 0; i < 2 * kPairs; i++) {
       const uint32_t bits = vllm_bits(key, token_of(unit_token, pair_begin, i));
       const float logit = logits[i < kPairs ? i : i - kPairs + 8];
-      if (!(one_plus_uniform(vllm_integer(bits) << 1) - 1.f >= rough_exp2(fmaf(logit, scale, offset)))) survivors |= 1u << i;
+      if (!(one_plus_uniform(vllm_integer(bits) << 1) - 1.f >= rough_exp2(fmaf(logit, scale, offset))))
+        survivors |= 1u << i;
     }
     return survivors;
   }
 
   // A lower bound of the lane's best score, less than 1e-3 below where v is small: from E = -log1p(-v) <= v / (1 - v).
-  FS_DEVICE float rough_best(const float (&a)[2 * kPairs], uint32_t unit_token, RowKey key, float scale, float divisor) {
+  FS_DEVICE float rough_best(const float (&a)[2 * kPairs], uint32_t unit_token, RowKey key, float scale,
+                             float divisor) {
     float best = -INFINITY;
     const uint32_t pair = (unit_token >> 1) + pair_begin;
     const bool is_greedy = divisor < 0.f;
@@ -213,8 +220,8 @@ struct Epilogue {
     return best * kLn2 - 1e-4f - fabsf(best) * 0x1p-19f;
   }
 
-  // The exact path. Rolled loops and shared-memory reads: it is rare, and its code must not push the common path out of the
-  // instruction cache. Lanes take their own survivors side by side.
+  // The exact path. Rolled loops and shared-memory reads: it is rare, and its code must not push the common path out of
+  // the instruction cache. Lanes take their own survivors side by side.
   FS_DEVICE void score_survivors(uint32_t survivors, uint32_t unit_token, int row, int slot) {
     const RowKey key = shared->keys[slot];
     const float divisor = shared->divisors[row];
@@ -254,8 +261,8 @@ struct Epilogue {
     for (int lanes = Config::kChunkRows; lanes < kWarpSize; lanes *= 2) {
       largest = fmaxf(largest, __shfl_xor_sync(0xFFFFFFFFu, largest, lanes));
     }
-    // Far from overflow the reference stays, which saves the rescaling. Differences are taken before they are scaled: at low
-    // temperatures the scaled logits alone are too large for that.
+    // Far from overflow the reference stays, which saves the rescaling. Differences are taken before they are scaled:
+    // at low temperatures the scaled logits alone are too large for that.
     if (mass.y == 0.f) {
       mass.x = largest;
     } else if ((largest - mass.x) * scale > 40.f) {
@@ -265,10 +272,12 @@ struct Epilogue {
     float sum = 0.f;
     if (largest > -INFINITY) {
 #pragma unroll
-      for (int i = 0; i < 2 * kPairs; i++) sum += rough_exp2((masked[i] - mass.x) * scale);
+      for (int i = 0; i < 2 * kPairs; i++)
+        sum += rough_exp2((masked[i] - mass.x) * scale);
     }
 #pragma unroll
-    for (int lanes = Config::kChunkRows; lanes < kWarpSize; lanes *= 2) sum += __shfl_xor_sync(0xFFFFFFFFu, sum, lanes);
+    for (int lanes = Config::kChunkRows; lanes < kWarpSize; lanes *= 2)
+      sum += __shfl_xor_sync(0xFFFFFFFFu, sum, lanes);
     __syncwarp();  // the other lanes of the row have read it
     if (pair_begin == 0) shared->log_mass[warp_idx][row] = {mass.x, mass.y + sum};
   }

@@ -34,27 +34,25 @@ FS_DEVICE void barrier_arrive(uint32_t barrier) {
 }
 
 // Arrives at the barrier with the same offset in another block of the cluster.
-// NOTE: no .release.cluster here and no .acquire.cluster where it is waited for. What the barrier guards is read by wgmma and
-// written by the copy engine, never by ordinary loads and stores; the cluster-scope fences double the time of a pass
-// (docs/findings/hopper-fused-sampler.md).
+// NOTE: no .release.cluster here and no .acquire.cluster where it is waited for. What the barrier guards is read by
+// wgmma and written by the copy engine, never by ordinary loads and stores; the cluster-scope fences double the time of
+// a pass (docs/findings/hopper-fused-sampler.md).
 FS_DEVICE void barrier_arrive_remote(uint32_t barrier, uint32_t block_rank) {
-  asm volatile(
-      "{\n.reg .b32 remote;\n"
-      "mapa.shared::cluster.u32 remote, %0, %1;\n"
-      "mbarrier.arrive.shared::cluster.b64 _, [remote];\n}\n" ::"r"(barrier),
-      "r"(block_rank)
-      : "memory");
+  asm volatile("{\n.reg .b32 remote;\n"
+               "mapa.shared::cluster.u32 remote, %0, %1;\n"
+               "mbarrier.arrive.shared::cluster.b64 _, [remote];\n}\n" ::"r"(barrier),
+               "r"(block_rank)
+               : "memory");
 }
 
 FS_DEVICE bool barrier_try_wait(uint32_t barrier, uint32_t parity) {
   uint32_t done;
-  asm volatile(
-      "{\n.reg .pred p;\n"
-      "mbarrier.try_wait.parity.shared::cta.b64 p, [%1], %2;\n"
-      "selp.u32 %0, 1, 0, p;\n}\n"
-      : "=r"(done)
-      : "r"(barrier), "r"(parity)
-      : "memory");
+  asm volatile("{\n.reg .pred p;\n"
+               "mbarrier.try_wait.parity.shared::cta.b64 p, [%1], %2;\n"
+               "selp.u32 %0, 1, 0, p;\n}\n"
+               : "=r"(done)
+               : "r"(barrier), "r"(parity)
+               : "memory");
   return done != 0;
 }
 
@@ -70,16 +68,16 @@ FS_DEVICE void tensor_map_prefetch(const CUtensorMap* map) {
 // Copies the box at (column, row) of a 2D tensor into shared memory and reports its bytes to the barrier.
 FS_DEVICE void tensor_load(const CUtensorMap* map, uint32_t destination, uint32_t barrier, int column, int row,
                            uint64_t policy) {
-  asm volatile(
-      "cp.async.bulk.tensor.2d.shared::cluster.global.mbarrier::complete_tx::bytes.L2::cache_hint"
-      " [%0], [%1, {%3, %4}], [%2], %5;" ::"r"(destination),
-      "l"(map), "r"(barrier), "r"(column), "r"(row), "l"(policy)
-      : "memory");
+  asm volatile("cp.async.bulk.tensor.2d.shared::cluster.global.mbarrier::complete_tx::bytes.L2::cache_hint"
+               " [%0], [%1, {%3, %4}], [%2], %5;" ::"r"(destination),
+               "l"(map), "r"(barrier), "r"(column), "r"(row), "l"(policy)
+               : "memory");
 }
 
-// The same into every block of the cluster named in `blocks`, at the same offset, reporting to each block's own barrier.
-FS_DEVICE void tensor_load_multicast(const CUtensorMap* map, uint32_t destination, uint32_t barrier, int column, int row,
-                                     uint16_t blocks, uint64_t policy) {
+// The same into every block of the cluster named in `blocks`, at the same offset, reporting to each block's own
+// barrier.
+FS_DEVICE void tensor_load_multicast(const CUtensorMap* map, uint32_t destination, uint32_t barrier, int column,
+                                     int row, uint16_t blocks, uint64_t policy) {
   asm volatile(
       "cp.async.bulk.tensor.2d.shared::cluster.global.mbarrier::complete_tx::bytes.multicast::cluster.L2::cache_hint"
       " [%0], [%1, {%3, %4}], [%2], %5, %6;" ::"r"(destination),
@@ -89,8 +87,8 @@ FS_DEVICE void tensor_load_multicast(const CUtensorMap* map, uint32_t destinatio
 
 // Brings the box at (column, row) into L2, for a later tensor_load().
 FS_DEVICE void tensor_prefetch(const CUtensorMap* map, int column, int row, uint64_t policy) {
-  asm volatile("cp.async.bulk.prefetch.tensor.2d.L2.global.tile.L2::cache_hint [%0, {%1, %2}], %3;" ::"l"(map), "r"(column),
-               "r"(row), "l"(policy)
+  asm volatile("cp.async.bulk.prefetch.tensor.2d.L2.global.tile.L2::cache_hint [%0, {%1, %2}], %3;" ::"l"(map),
+               "r"(column), "r"(row), "l"(policy)
                : "memory");
 }
 

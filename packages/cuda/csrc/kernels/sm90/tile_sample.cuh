@@ -5,7 +5,8 @@
 //   warps 8 and 9 load: bulk tensor copies into two rings of stages, running ahead over the borders of tiles
 //   warpgroups 0 and 1 multiply: tokens on M, batch on N, accumulators in registers, then the epilogue (epilogue.cuh)
 //   warps 10 and 11 score what the filter of wide batches lets through (winner_filter.cuh)
-//   a block's winners live in shared memory; they meet in Workspace::best by atomicMax, and the last block stores the results
+//   a block's winners live in shared memory; they meet in Workspace::best by atomicMax, and the last block stores the
+//   results
 //
 // Never materialised: logits, scores, noise. Launched by launch/sm90_launch.cuh.
 // Idea: arXiv 2603.15854, algorithm 1; here as one kernel, and with draws that do not depend on the tiling.
@@ -14,9 +15,9 @@
 #include "../epilogue/winner_store.cuh"
 #include "config.h"
 #include "epilogue.cuh"
-#include "winner_filter.cuh"
 #include "ptx.cuh"
 #include "wgmma.cuh"
+#include "winner_filter.cuh"
 
 namespace flashsampling {
 
@@ -128,8 +129,8 @@ FS_DEVICE void load_hidden(const CUtensorMap& hidden_map, const Sm90Args& args, 
         const int column = step * Config::kTileHidden + box * kSwizzleColumns;
         const uint32_t destination = shared_address(shared->hidden[ring.stage][box]);
         if constexpr (Config::kClusterSize > 1) {
-          tensor_load_multicast(&hidden_map, destination + block_rank * kPartBytes, full, column, block_rank * kPartRows,
-                                kAllBlocks, kEvictLast);
+          tensor_load_multicast(&hidden_map, destination + block_rank * kPartBytes, full, column,
+                                block_rank * kPartRows, kAllBlocks, kEvictLast);
         } else {
           tensor_load(&hidden_map, destination, full, column, 0, kEvictLast);
         }
@@ -139,12 +140,13 @@ FS_DEVICE void load_hidden(const CUtensorMap& hidden_map, const Sm90Args& args, 
   }
 }
 
-// Chunk number kIndex of a warp's accumulators goes to shared memory. The number is only known at run time, but registers
-// have no run-time index: one case each.
-// Halving the numbers takes a few branches, trying them one by one would take up to 16.
+// Chunk number kIndex of a warp's accumulators goes to shared memory. The number is only known at run time, but
+// registers have no run-time index: one case each. Halving the numbers takes a few branches, trying them one by one
+// would take up to 16.
 template <class Config, int kBegin, int kEnd>
 FS_DEVICE void store_chunk_at(int index, Epilogue<Config>& epilogue,
-                              const float (&accumulators)[Config::kWgmmasPerWarpgroup][Config::kTileBatch / 2], int lane_idx) {
+                              const float (&accumulators)[Config::kWgmmasPerWarpgroup][Config::kTileBatch / 2],
+                              int lane_idx) {
   if constexpr (kEnd - kBegin == 1) {
     epilogue.template store_chunk<kBegin % Config::kChunksPerUnit * Config::kChunkRows>(
         accumulators[kBegin / Config::kChunksPerUnit], lane_idx);
@@ -172,7 +174,8 @@ FS_DEVICE EpilogueArgs make_epilogue_args(const Sm90Args& args) {
   const SampleParams& params = args.params;
   const RowParams& rows = params.rows;
   EpilogueArgs epilogue;
-  epilogue.logit_bias = rows.logit_bias != nullptr ? rows.logit_bias + args.first_row * rows.logit_bias_stride : nullptr;
+  epilogue.logit_bias =
+      rows.logit_bias != nullptr ? rows.logit_bias + args.first_row * rows.logit_bias_stride : nullptr;
   epilogue.logit_bias_stride = rows.logit_bias_stride;
   epilogue.allowed_tokens =
       rows.allowed_tokens != nullptr ? rows.allowed_tokens + args.first_row * rows.allowed_tokens_stride : nullptr;
@@ -211,14 +214,16 @@ FS_DEVICE void score_tiles(const Sm90Args& args, Sm90Shared<Config>* shared, int
     score_queues<Config>(shared, epilogue_args, args.first_unit * kUnit, scoring_thread_idx / kWarpSize, lane_idx);
     named_barrier<kScoringThreads>(kScoringBarrier);
     if (tile_idx + 1 < num_tiles) {
-      exchange_winners<Config>(shared, epilogue_args, static_cast<Workspace*>(args.params.workspace), scoring_thread_idx);
+      exchange_winners<Config>(shared, epilogue_args, static_cast<Workspace*>(args.params.workspace),
+                               scoring_thread_idx);
     }
     barrier_arrive(shared_address(&shared->queue_empty));
   }
 }
 
 template <class Config, Dtype kDtype>
-FS_DEVICE void multiply_and_sample(const Sm90Args& args, Sm90Shared<Config>* shared, uint32_t block_rank, int thread_idx) {
+FS_DEVICE void multiply_and_sample(const Sm90Args& args, Sm90Shared<Config>* shared, uint32_t block_rank,
+                                   int thread_idx) {
   const int warp_idx = thread_idx / kWarpSize;
   const int lane_idx = thread_idx % kWarpSize;
   const int warpgroup_idx = thread_idx / 128;
@@ -247,7 +252,8 @@ FS_DEVICE void multiply_and_sample(const Sm90Args& args, Sm90Shared<Config>* sha
     shared->divisors[row] = divisor;
     if constexpr (Config::kHasFilter) shared->lower_bounds[row] = 0;
     if (epilogue_args.wants_log_mass) {
-      for (int warp = 0; warp < kConsumerWarps; warp++) shared->log_mass[warp][row] = {0.f, 0.f};
+      for (int warp = 0; warp < kConsumerWarps; warp++)
+        shared->log_mass[warp][row] = {0.f, 0.f};
     }
     if (row % 32 == 0) shared->row_flags[row / 32] = 0;
   }
@@ -310,7 +316,8 @@ FS_DEVICE void multiply_and_sample(const Sm90Args& args, Sm90Shared<Config>* sha
     uint32_t first_unit, num_units;
     schedule.tile(tile_idx, block_rank, first_unit, num_units);
     uint64_t other_best = kNoCandidate;
-    if (is_slot && tile_idx > 0 && !has_filter) other_best = *reinterpret_cast<volatile uint64_t*>(&workspace->best[thread_idx]);
+    if (is_slot && tile_idx > 0 && !has_filter)
+      other_best = *reinterpret_cast<volatile uint64_t*>(&workspace->best[thread_idx]);
 
     // --- Multiply, and draw noise meanwhile ---
     constexpr uint32_t kNumDraws = kWgmmas * TileFilter<Config>::kDraws;
@@ -353,8 +360,8 @@ FS_DEVICE void multiply_and_sample(const Sm90Args& args, Sm90Shared<Config>* sha
       if (step > 0) release(last_weight_stage, last_hidden_stage);
       weight_ring.advance();
       hidden_ring.advance();
-      // NOTE: behind the release, so that the copies do not wait for it, and both warpgroups at the same steps, as a pause of
-      // one stops the other (docs/findings/hopper-fused-sampler.md).
+      // NOTE: behind the release, so that the copies do not wait for it, and both warpgroups at the same steps, as a
+      // pause of one stops the other (docs/findings/hopper-fused-sampler.md).
       if constexpr (Config::kHasFilter) {
         if (has_filter) {
           while (num_drawn * num_steps < (step + 1) * kNumDraws) {
@@ -366,7 +373,8 @@ FS_DEVICE void multiply_and_sample(const Sm90Args& args, Sm90Shared<Config>* sha
     }
     if constexpr (Config::kHasFilter) {
       if (has_filter) {
-        while (num_drawn < kNumDraws) draw_noise();
+        while (num_drawn < kNumDraws)
+          draw_noise();
       }
     }
     wgmma_wait<0>();
@@ -374,7 +382,8 @@ FS_DEVICE void multiply_and_sample(const Sm90Args& args, Sm90Shared<Config>* sha
 
     // --- Sample ---
     if (other_best != kNoCandidate) {
-      atomicMax(reinterpret_cast<unsigned long long*>(&shared->best[thread_idx]), static_cast<unsigned long long>(other_best));
+      atomicMax(reinterpret_cast<unsigned long long*>(&shared->best[thread_idx]),
+                static_cast<unsigned long long>(other_best));
       published = other_best > published ? other_best : published;
     }
     bool adds_log_mass = epilogue_args.wants_log_mass;
@@ -395,9 +404,8 @@ FS_DEVICE void multiply_and_sample(const Sm90Args& args, Sm90Shared<Config>* sha
         }
         if (adds_log_mass && kWgmmas == 1 && epilogue_args.allowed_tokens == nullptr) {
           const uint32_t token = (first_unit + unit_of(0)) * kUnit;
-          if (unit_of(0) >= num_units ||
-              (epilogue.is_in_shard(token) && epilogue.is_in_shard(token + kUnit - 1) &&
-               filter.add_log_mass(accumulators[0], epilogue_args.log_mass_is_raw))) {
+          if (unit_of(0) >= num_units || (epilogue.is_in_shard(token) && epilogue.is_in_shard(token + kUnit - 1) &&
+                                          filter.add_log_mass(accumulators[0], epilogue_args.log_mass_is_raw))) {
             adds_log_mass = false;
           }
         }
@@ -425,7 +433,8 @@ FS_DEVICE void multiply_and_sample(const Sm90Args& args, Sm90Shared<Config>* sha
 #pragma unroll
         for (int m = 0; m < kWgmmas; m++) {
           if (unit_of(m) < num_units) {
-            count = filter.queue_survivors(accumulators[m], unit_of(m), (first_unit + unit_of(m) - args.first_unit) * kUnit, count);
+            count = filter.queue_survivors(accumulators[m], unit_of(m),
+                                           (first_unit + unit_of(m) - args.first_unit) * kUnit, count);
           }
         }
         const bool fits = count <= Config::kQueueSize;
@@ -480,7 +489,8 @@ FS_DEVICE void multiply_and_sample(const Sm90Args& args, Sm90Shared<Config>* sha
       }
 #pragma unroll
       for (int lanes = 1; lanes < kWarpSize; lanes *= 2) {
-        const LogMass other = {__shfl_xor_sync(0xFFFFFFFFu, mass.reference, lanes), __shfl_xor_sync(0xFFFFFFFFu, mass.sum, lanes)};
+        const LogMass other = {__shfl_xor_sync(0xFFFFFFFFu, mass.reference, lanes),
+                               __shfl_xor_sync(0xFFFFFFFFu, mass.sum, lanes)};
         // The lower lane's mass comes first for both, so that both get the same bits.
         mass = (lane_idx & lanes) == 0 ? merge_log_mass(mass, other) : merge_log_mass(other, mass);
       }
@@ -495,8 +505,8 @@ FS_DEVICE void multiply_and_sample(const Sm90Args& args, Sm90Shared<Config>* sha
     result.draw_wanted = result.draw < row_num_samples(params.rows, result.row_idx, params.max_num_samples);
     result.candidate = __ldcg(&workspace->best[thread_idx]);
     result.log_sum_exp = epilogue_args.wants_log_mass ? row_log_sum_exp[slot_row] : 0.f;
-    result.status = row_status(params.rows, result.row_idx, __ldcg(&workspace->row_flags[slot_row]) != 0, result.draw_wanted,
-                               result.candidate);
+    result.status = row_status(params.rows, result.row_idx, __ldcg(&workspace->row_flags[slot_row]) != 0,
+                               result.draw_wanted, result.candidate);
     store_winner(params.out, params.rows, params.noise_scheme, params.logprobs_mode, params.max_num_samples, result);
   }
   named_barrier<kConsumerThreads>(kConsumersBarrier);
@@ -509,7 +519,7 @@ template <class Config, Dtype kDtype>
 __global__ void __launch_bounds__(kBlockThreads, 1)
     sm90_tile_sample(const __grid_constant__ CUtensorMap weight_map,       // boxes of kTileVocab tokens x 64
                      const __grid_constant__ CUtensorMap weight_unit_map,  // boxes of 16 tokens x 64, for the last tile
-                     const __grid_constant__ CUtensorMap hidden_map,       // boxes of kTileBatch / kClusterSize rows x 64
+                     const __grid_constant__ CUtensorMap hidden_map,  // boxes of kTileBatch / kClusterSize rows x 64
                      const __grid_constant__ Sm90Args args) {
   // The swizzle works on address bits, so stages start at multiples of 1024 bytes.
   extern __shared__ __align__(1024) uint8_t shared_bytes[];

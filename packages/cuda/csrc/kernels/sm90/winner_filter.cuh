@@ -1,17 +1,19 @@
-// Wide batches: the noise is drawn while the tile is still being multiplied, and most tokens are dismissed without more of it.
+// Wide batches: the noise is drawn while the tile is still being multiplied, and most tokens are dismissed without more
+// of it.
 //
-// Between two steps of the multiplication, while the tensor cores are busy, the consumer warps draw the noise of the tokens
-// whose products they will hold, and keep 4 bits of each: one more than the leading zeros of the 32 random bits, so that
-// 2^-code <= v < 2^-(code-1). When the products are there, every thread tests its accumulators where they are: with
-// score <= logit - ln(v), a token may be dismissed when
+// Between two steps of the multiplication, while the tensor cores are busy, the consumer warps draw the noise of the
+// tokens whose products they will hold, and keep 4 bits of each: one more than the leading zeros of the 32 random bits,
+// so that 2^-code <= v < 2^-(code-1). When the products are there, every thread tests its accumulators where they are:
+// with score <= logit - ln(v), a token may be dismissed when
 //     logit * log2(e) / temperature + code < best * log2(e).
-// The few that remain go to a queue, and two warps of their own score them exactly during the next tile's multiplication.
-// So of the whole epilogue about five instructions per token stand between two tiles' multiplications.
+// The few that remain go to a queue, and two warps of their own score them exactly during the next tile's
+// multiplication. So of the whole epilogue about five instructions per token stand between two tiles' multiplications.
 //
-// The first tile has no best score yet; it takes lower bounds of its own scores: logit - ln(E) with E = -log1p(-v) <= v / (1 - v).
+// The first tile has no best score yet; it takes lower bounds of its own scores: logit - ln(E) with E = -log1p(-v) <= v
+// / (1 - v).
 //
-// Requests with one draw a row and no bias come here. The others, and what a queue has no room for, take the general path of
-// epilogue.cuh; both find the same winners, for both only dismiss what cannot win.
+// Requests with one draw a row and no bias come here. The others, and what a queue has no room for, take the general
+// path of epilogue.cuh; both find the same winners, for both only dismiss what cannot win.
 #pragma once
 
 #include "../common/score.h"
@@ -32,8 +34,8 @@ FS_DEVICE float filter_bound(float best) {
   return best * kLog2OfE - (fabsf(best) + 32.f) * 0x1p-19f - 0x1p-9f;
 }
 
-// The code at kShift bits of a word of four codes, as fp32: set into the mantissa of 2^(23 - kShift), where its lowest bit
-// weighs 1.
+// The code at kShift bits of a word of four codes, as fp32: set into the mantissa of 2^(23 - kShift), where its lowest
+// bit weighs 1.
 template <int kShift>
 FS_DEVICE float code_at(uint32_t codes) {
   constexpr uint32_t kMagic = (127u + 23u - kShift) << 23;
@@ -57,8 +59,8 @@ FS_DEVICE uint32_t noise_codes(uint32_t first_bits, uint32_t second_bits) {
 
 // Scores what a tile left in the queues.
 template <class Config>
-FS_DEVICE void score_queues(Sm90Shared<Config>* shared, const EpilogueArgs& args, uint32_t origin_token, int scoring_warp_idx,
-                            int lane_idx) {
+FS_DEVICE void score_queues(Sm90Shared<Config>* shared, const EpilogueArgs& args, uint32_t origin_token,
+                            int scoring_warp_idx, int lane_idx) {
   for (int warp = scoring_warp_idx; warp < kConsumerWarps; warp += kScoringWarps) {
     const int count = shared->queue_size[warp];
     for (int entry = lane_idx; entry < count; entry += kWarpSize) {
@@ -75,7 +77,8 @@ FS_DEVICE void score_queues(Sm90Shared<Config>* shared, const EpilogueArgs& args
       const uint64_t candidate = pack_candidate(
           score_of(args.noise_scheme, logit, shared->divisors[row], shared->keys[row], token_id), token_id);
       if (candidate > *const_cast<volatile uint64_t*>(&shared->best[row])) {
-        atomicMax(reinterpret_cast<unsigned long long*>(&shared->best[row]), static_cast<unsigned long long>(candidate));
+        atomicMax(reinterpret_cast<unsigned long long*>(&shared->best[row]),
+                  static_cast<unsigned long long>(candidate));
       }
     }
   }
@@ -83,7 +86,8 @@ FS_DEVICE void score_queues(Sm90Shared<Config>* shared, const EpilogueArgs& args
 
 // Exchanges winners with the other blocks and renews the rows' bounds.
 template <class Config>
-FS_DEVICE void exchange_winners(Sm90Shared<Config>* shared, const EpilogueArgs& args, Workspace* workspace, int scoring_thread_idx) {
+FS_DEVICE void exchange_winners(Sm90Shared<Config>* shared, const EpilogueArgs& args, Workspace* workspace,
+                                int scoring_thread_idx) {
   for (int row = scoring_thread_idx; row < static_cast<int>(args.num_rows); row += kScoringThreads) {
     if (!shared->is_drawn(row)) continue;
     uint64_t best = shared->best[row];
@@ -107,22 +111,23 @@ FS_DEVICE void exchange_winners(Sm90Shared<Config>* shared, const EpilogueArgs& 
 
 template <class Config>
 struct TileFilter {
-  static constexpr int kColumns = Config::kTileBatch / 8;        // groups of 8 batch rows
+  static constexpr int kColumns = Config::kTileBatch / 8;                                     // groups of 8 batch rows
   static constexpr int kDraws = Config::kHasFilter ? Config::kTileBatch / kWarpSize * 2 : 1;  // draw_codes() of a unit
-  static constexpr int kPieces = Config::kTileBatch / 64;        // of 16 bytes, of one thread's codes of a unit
+  static constexpr int kPieces = Config::kTileBatch / 64;  // of 16 bytes, of one thread's codes of a unit
 
   Sm90Shared<Config>* shared;
   int warp_idx, lane_idx;
   RowKey next_key;  // for the next draw_codes()
 
-  // Codes of a unit lie as the products do: chunk 4 g + q has those of the thread with lane 4 g + q, whose products are tokens
-  // g and g + 8 and batch rows 8 j + 2 q + k. Byte 2 j + k of a chunk has token g in its low half. Pieces of 16 bytes are
-  // exchanged so that 8 lanes read from 8 different groups of banks.
+  // Codes of a unit lie as the products do: chunk 4 g + q has those of the thread with lane 4 g + q, whose products are
+  // tokens g and g + 8 and batch rows 8 j + 2 q + k. Byte 2 j + k of a chunk has token g in its low half. Pieces of 16
+  // bytes are exchanged so that 8 lanes read from 8 different groups of banks.
   FS_DEVICE static int piece_offset(int chunk, int piece) {
     return 16 * (chunk * kPieces + (piece ^ (chunk * kPieces / 8 & (kPieces - 1))));
   }
 
-  // Draws the noise of 32 batch rows and 4 token pairs of a unit. A lane keeps to one row, whose round keys serve all pairs.
+  // Draws the noise of 32 batch rows and 4 token pairs of a unit. A lane keeps to one row, whose round keys serve all
+  // pairs.
   FS_DEVICE void draw_codes(const EpilogueArgs& args, uint32_t unit, int draw, uint32_t unit_token) {
     constexpr int kPairs = 4;
     const RowKey key = next_key;
@@ -147,7 +152,8 @@ struct TileFilter {
 #pragma unroll
       for (int i = 0; i < kPairs; i++) {
         const uint32_t token_id = unit_token + first_pair + i;
-        codes[i] = noise_codes(vllm_integer(vllm_bits(key, token_id)) << 1, vllm_integer(vllm_bits(key, token_id + 8)) << 1);
+        codes[i] =
+            noise_codes(vllm_integer(vllm_bits(key, token_id)) << 1, vllm_integer(vllm_bits(key, token_id + 8)) << 1);
       }
     }
     static_assert(kClosedCode == 0, "codes are closed by clearing them");
@@ -166,8 +172,8 @@ struct TileFilter {
     }
   }
 
-  // The key of a later draw_codes(), ahead of time: while the tensor cores take the whole bandwidth of shared memory, a read
-  // waits for hundreds of cycles.
+  // The key of a later draw_codes(), ahead of time: while the tensor cores take the whole bandwidth of shared memory, a
+  // read waits for hundreds of cycles.
   FS_DEVICE void load_key(int draw) { next_key = shared->keys[draw % kDraws / 2 * kWarpSize + lane_idx]; }
 
   // The thread's codes of a unit; word jj has groups 2 jj and 2 jj + 1, at bit 16 (j % 2) + 8 k + 4 i.
@@ -175,7 +181,8 @@ struct TileFilter {
 #pragma unroll
     for (int piece = 0; piece < kPieces; piece++) {
       const uint4 four = *reinterpret_cast<const uint4*>(&shared->codes[unit][piece_offset(lane_idx, piece)]);
-      words[4 * piece] = four.x, words[4 * piece + 1] = four.y, words[4 * piece + 2] = four.z, words[4 * piece + 3] = four.w;
+      words[4 * piece] = four.x, words[4 * piece + 1] = four.y, words[4 * piece + 2] = four.z,
+                words[4 * piece + 3] = four.w;
     }
   }
 
@@ -200,8 +207,8 @@ struct TileFilter {
                                          lower_bound(a[3], filter.z, filter.w, code_at<12>(codes)));
         }
       }
-      // The 8 lanes of one quad column hold different tokens of the same 8 rows: halving the rows at each step leaves one row
-      // to each lane.
+      // The 8 lanes of one quad column hold different tokens of the same 8 rows: halving the rows at each step leaves
+      // one row to each lane.
 #pragma unroll
       for (int half = 4; half >= 1; half /= 2) {
         const bool upper = (g & half) != 0;
@@ -230,8 +237,8 @@ struct TileFilter {
     shared->references[row] = ordered != 0 ? from_ordered_bits(ordered) / shared->filters[row].scale : 0.f;
   }
 
-  // Adds one unit to its rows' log-masses. A token that no winner has overtaken so far lies below its row's reference, so the
-  // sums stay small; false, and nothing added, when they do not. For whole units without a mask.
+  // Adds one unit to its rows' log-masses. A token that no winner has overtaken so far lies below its row's reference,
+  // so the sums stay small; false, and nothing added, when they do not. For whole units without a mask.
   FS_DEVICE bool add_log_mass(const float (&accumulators)[Config::kTileBatch / 2], bool is_raw) {
     constexpr int kOwned = kColumns / 4;  // rows whose sums end up in one lane
     const int g = lane_idx / 4;
@@ -243,11 +250,13 @@ struct TileFilter {
 #pragma unroll
       for (int j = 0; j < 4; j++) {
         const float4 filter = load_filters(j0 + j);
-        const float2 reference = *reinterpret_cast<const float2*>(&shared->references[8 * (j0 + j) + 2 * (lane_idx % 4)]);
+        const float2 reference =
+            *reinterpret_cast<const float2*>(&shared->references[8 * (j0 + j) + 2 * (lane_idx % 4)]);
         const float low_scale = is_raw ? kLog2OfE : filter.x, high_scale = is_raw ? kLog2OfE : filter.z;
         const float* a = &accumulators[4 * (j0 + j)];
         terms[2 * j] = rough_exp2((a[0] - reference.x) * low_scale) + rough_exp2((a[2] - reference.x) * low_scale);
-        terms[2 * j + 1] = rough_exp2((a[1] - reference.y) * high_scale) + rough_exp2((a[3] - reference.y) * high_scale);
+        terms[2 * j + 1] =
+            rough_exp2((a[1] - reference.y) * high_scale) + rough_exp2((a[3] - reference.y) * high_scale);
       }
 #pragma unroll
       for (int half = 4; half >= 1; half /= 2) {
@@ -276,9 +285,10 @@ struct TileFilter {
     return true;
   }
 
-  // Queues what may win of one unit, behind the `count` entries that the warp's queue has; returns the new count. More than
-  // kQueueSize: the queue was too short, and the unit must go the general way.
-  FS_DEVICE int queue_survivors(const float (&accumulators)[Config::kTileBatch / 2], uint32_t unit, uint32_t unit_offset, int count) {
+  // Queues what may win of one unit, behind the `count` entries that the warp's queue has; returns the new count. More
+  // than kQueueSize: the queue was too short, and the unit must go the general way.
+  FS_DEVICE int queue_survivors(const float (&accumulators)[Config::kTileBatch / 2], uint32_t unit,
+                                uint32_t unit_offset, int count) {
     constexpr int kGroups = 4;  // groups of 8 batch rows that are tested together
     constexpr int kTests = 4 * kGroups;
     const uint32_t place = (unit_offset + lane_idx / 4) * 256 + 2 * (lane_idx % 4);
@@ -287,14 +297,16 @@ struct TileFilter {
     float4 next_filters[kGroups];
     const auto load = [&](int j0) {
 #pragma unroll
-      for (int j = 0; j < kGroups; j++) next_filters[j] = load_filters(j0 + j);
+      for (int j = 0; j < kGroups; j++)
+        next_filters[j] = load_filters(j0 + j);
     };
     load(0);
 #pragma unroll
     for (int j0 = 0; j0 < kColumns; j0 += kGroups) {
       float4 filters[kGroups];
 #pragma unroll
-      for (int j = 0; j < kGroups; j++) filters[j] = next_filters[j];
+      for (int j = 0; j < kGroups; j++)
+        filters[j] = next_filters[j];
       // The next reads are under way while these are compared.
       if (j0 + kGroups < kColumns) load(j0 + kGroups);
       bool passes = false;
@@ -309,7 +321,8 @@ struct TileFilter {
         passes |= !(fmaf(a[3], filters[j].z, code_at<12>(codes)) < filters[j].w);
       }
 #pragma unroll
-      for (int j = 0; j < kGroups; j += 2) passes |= has_open_code(words[(j0 + j) / 2]);
+      for (int j = 0; j < kGroups; j += 2)
+        passes |= has_open_code(words[(j0 + j) / 2]);
       if (!__any_sync(0xFFFFFFFFu, passes)) continue;
 
       uint32_t survivors = 0;
@@ -318,7 +331,8 @@ struct TileFilter {
         const int j = e / 4;
         const uint32_t code = words[(j0 + j) / 2] >> (16 * (j % 2) + e % 2 * 8 + e % 4 / 2 * 4) & 0xFu;
         const float bound = e % 2 == 0 ? filters[j].y : filters[j].w;
-        const float sum = fmaf(accumulators[4 * (j0 + j) + e % 4], e % 2 == 0 ? filters[j].x : filters[j].z, static_cast<float>(code));
+        const float sum = fmaf(accumulators[4 * (j0 + j) + e % 4], e % 2 == 0 ? filters[j].x : filters[j].z,
+                               static_cast<float>(code));
         const bool passes_test = code != kClosedCode && (!(sum < bound) || (code == kOpenCode && bound < INFINITY));
         // NaN and +infinity must be reported, masked or not.
         if (passes_test || is_invalid_logit(accumulators[4 * (j0 + j) + e % 4])) survivors |= 1u << e;
