@@ -328,17 +328,21 @@ describe.skipIf(program === undefined)(title, () => {
   it.each([
     ['flash', FLASH],
     ['vllm', VLLM],
-  ] as const)('the filter lets every possible winner pass where scores near the end of fp32 (%s)', (_name, scheme) => {
-    const commands = [2.4e38, 3e38, 3.4028234663852886e38, -3.4e38].flatMap((logit) =>
-      [1, 19, 1e-30].map(
-        (temperature) => `filter ${scheme} 0 40000 1 ${bitsOfFloat(logit)} ${bitsOfFloat(temperature)}`,
-      ),
-    )
-    for (const [checked, wrong] of askNumbers(commands)) {
-      expect(checked).toBe(40_000)
-      expect(wrong).toBe(0)
-    }
-  })
+  ] as const)(
+    'the filter lets every possible winner pass where scores near the end of fp32 (%s)',
+    (_name, scheme) => {
+      const commands = [2.4e38, 3e38, 3.4028234663852886e38, -3.4e38].flatMap((logit) =>
+        [1, 19, 1e-30].map(
+          (temperature) =>
+            `filter ${scheme} 0 40000 1 ${bitsOfFloat(logit)} ${bitsOfFloat(temperature)}`,
+        ),
+      )
+      for (const [checked, wrong] of askNumbers(commands)) {
+        expect(checked).toBe(40_000)
+        expect(wrong).toBe(0)
+      }
+    },
+  )
 
   describe('a whole draw', () => {
     interface Options {
