@@ -8,6 +8,9 @@
 
 #include "../common/macros.h"
 
+// Host builds, which run the kernel by emulation, bring functions of their own: test/native/emulation.
+#if defined(__CUDACC__)
+
 namespace flashsampling {
 
 // Cache policies of the bulk copies, as createpolicy would encode them.
@@ -120,3 +123,5 @@ FS_DEVICE void decrease_registers() {
 }
 
 }  // namespace flashsampling
+
+#endif

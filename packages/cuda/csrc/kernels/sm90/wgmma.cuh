@@ -9,6 +9,9 @@
 #include "../common/macros.h"
 #include "../common/sample_params.h"
 
+// As in ptx.cuh: not for host builds.
+#if defined(__CUDACC__)
+
 namespace flashsampling {
 
 // Orders register and shared-memory writes before the wgmma that follow.
@@ -177,3 +180,5 @@ FS_WGMMA_256(Dtype::kF16, "f16")
 #undef FS_WGMMA_ASM
 
 }  // namespace flashsampling
+
+#endif

@@ -79,7 +79,6 @@ inline void load_matrices(uint32_t (&fragment)[4], uint32_t shared) {
       num_bank_conflicts += banks != 0xFFu;
     }
   }
-  exchange.done();
 }
 
 template <Dtype kDtype>
@@ -103,7 +102,6 @@ void multiply_accumulate(float (&d)[4], const uint32_t (&a)[4], uint32_t b0, uin
       d[i] += element<kDtype>(left.a[row / 8 + k / 8 * 2], k % 2) * element<kDtype>(right.b[k / 8], k % 2);
     }
   }
-  exchange.done();
 }
 
 }  // namespace flashsampling::smxx
