@@ -51,6 +51,7 @@ enum Values : uint32_t {
   kHuge = 2,      // 2.5e38 and 3e38, which apart from fp32's end differ by one rounding
   kInvalid = 3,   // NaN and infinities among the inputs
   kRare = 4,      // a row's best token wins by noise beyond 2^15 odds, over a logit far below the others
+  kTight = 5,     // a row's best token wins by less than 0.005, and its noise is the least that its code promises
 };
 
 struct Case {
@@ -219,35 +220,46 @@ struct Problem {
         weight[i * size] = 0.f;
       weight[(c.vocab_size / 2) * size] = INFINITY;
     }
-    if (c.values == kRare) make_rare(random);
+    if (c.values == kRare || c.values == kTight) make_rare(random);
   }
 
-  // One column of the weight for each row of the batch. In it a token with much noise lies so far below the others that
-  // it wins narrowly.
+  // Two columns of the weight for each row of the batch, whose sum is the logit. All are 0 but that of one token, which
+  // wins by its noise; the second best has come tiles before, so that the filter knows it.
   void make_rare(Random& random) {
     const NoiseScheme scheme = static_cast<NoiseScheme>(c.scheme);
     for (uint32_t row = 0; row < c.batch_size; row++) {
-      const uint32_t column = row % c.hidden_size;
-      hidden[row * c.hidden_size + column] = 1.f;
-      if (row >= c.hidden_size) continue;
+      const uint32_t column = 2 * row % c.hidden_size;
+      hidden[row * c.hidden_size + column] = hidden[row * c.hidden_size + column + 1] = 1.f;
+      position[row] = draw_index[row] = 0;
+      if (2 * row >= c.hidden_size) {  // the same row again
+        seed[row] = seed[row - c.hidden_size / 2];
+        continue;
+      }
       uint32_t token = 0;
       float noise = 0.f, other = 0.f;
-      while (noise < 12.f) {
+      for (bool is_found = false; !is_found;) {
         seed[row] = (static_cast<uint64_t>(random()) << 32) | random();
         const RowKey key = row_key(row_params(), scheme, row, 0);
-        noise = other = -INFINITY;
+        uint32_t second = 0, least = UINT32_MAX, next = UINT32_MAX;
         for (uint32_t i = 0; i < c.vocab_size; i++) {
-          const float gumbel = token_gumbel(scheme, token_bits(scheme, key, c.vocab_start + i));
-          if (gumbel > noise) {
-            other = noise;
-            noise = gumbel;
-            token = i;
-          } else {
-            other = std::max(other, gumbel);
+          const uint32_t v = WinnerFilter::integer(scheme, token_bits(scheme, key, c.vocab_start + i));
+          if (v < least) {
+            second = token, next = least;
+            token = i, least = v;
+          } else if (v < next) {
+            second = i, next = v;
           }
         }
+        const double doublings = -std::log2((least + 0.5) * 0x1p-32);
+        is_found = c.values == kRare
+                       ? doublings > 17.5
+                       : doublings > 8 && std::ceil(doublings) - doublings < 0.01 && token > second + c.vocab_size / 3;
+        noise = token_gumbel(scheme, token_bits(scheme, key, c.vocab_start + token));
+        other = token_gumbel(scheme, token_bits(scheme, key, c.vocab_start + second));
       }
-      weight[token * c.hidden_size + column] = to_bf16(other - noise + 0.1f);
+      const float logit = other - noise + (c.values == kRare ? 0.1f : 0.004f), high = to_bf16(logit);
+      weight[token * c.hidden_size + column] = high;
+      weight[token * c.hidden_size + column + 1] = to_bf16(logit - high);
     }
   }
 

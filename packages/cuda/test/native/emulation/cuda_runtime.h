@@ -53,6 +53,7 @@ cudaError_t cudaLaunchKernelEx(const cudaLaunchConfig_t* config, void (*kernel)(
     return cudaErrorInvalidConfiguration;
   }
   shape.clusters_at_a_time = 1 + emulation::random_word() % 3;
+  shape.slow = static_cast<emulation::Slow>(emulation::random_word() % 4);
   constexpr uint32_t kPaces[] = {0, 1, 8, 64, 512};
   emulation::event_pace = kPaces[emulation::random_word() % 5];
   emulation::launch(shape, [&] { kernel(arguments...); });

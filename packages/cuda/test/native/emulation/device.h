@@ -64,6 +64,7 @@ struct Fiber {
   jmp_buf jump;
   ucontext_t context;  // for the first time
   bool has_started = false;
+  bool is_slow = false;  // goes on mostly when no other thread can
   Block* block = nullptr;
   uint32_t thread_idx = 0;
 };
@@ -71,7 +72,7 @@ struct Fiber {
 using WaitList = std::vector<Fiber*>;
 
 inline Fiber* current = nullptr;
-inline WaitList ready;
+inline WaitList ready, slow_ready;
 inline std::vector<std::function<void()>> events;  // what may happen at any time, as copies may end
 inline uint32_t event_pace = 1;                    // an event in about so many switches; 0: only when all threads wait
 inline uint32_t num_alive = 0;
@@ -109,14 +110,17 @@ inline void sleep_in(WaitList& list) {
   switch_away();
 }
 
+inline void make_ready(Fiber* fiber) { (fiber->is_slow ? slow_ready : ready).push_back(fiber); }
+
 inline void wake(WaitList& list) {
-  ready.insert(ready.end(), list.begin(), list.end());
+  for (Fiber* fiber : list)
+    make_ready(fiber);
   list.clear();
 }
 
 // Where threads of a device may overtake each other.
 inline void maybe_yield() {
-  if (random_word() % 16 == 0) sleep_in(ready);
+  if (random_word() % 16 == 0) sleep_in(current->is_slow ? slow_ready : ready);
 }
 
 class Barrier {
@@ -218,10 +222,12 @@ inline void fail(const char* what) {
 
 inline void dispatch() {
   while (true) {
-    if (!events.empty() && (ready.empty() || (event_pace != 0 && random_word() % event_pace == 0))) {
+    const bool all_wait = ready.empty() && slow_ready.empty();
+    if (!events.empty() && (all_wait || (event_pace != 0 && random_word() % event_pace == 0))) {
       take_any(events)();
-    } else if (!ready.empty()) {
-      current = take_any(ready);
+    } else if (!all_wait) {
+      const bool is_slow = ready.empty() || (!slow_ready.empty() && random_word() % 1024 == 0);
+      current = take_any(is_slow ? slow_ready : ready);
       threadIdx.x = current->thread_idx;
       blockIdx = current->block->idx;
       if (current->has_started) _longjmp(current->jump, 1);
@@ -246,12 +252,16 @@ inline void run_fiber() {
   dispatch();
 }
 
+// Which threads lag behind the others, so that those which should wait for them are found out.
+enum class Slow { kNone, kOneBlock, kOneWarp, kSomeThreads };
+
 struct LaunchShape {
   dim3 grid;
   uint32_t num_threads;
   uint32_t cluster_size = 1;
   size_t shared_size = 0;
   uint32_t clusters_at_a_time = 1;
+  Slow slow = Slow::kNone;
 };
 
 __attribute__((noinline)) inline void run_ready() {
@@ -273,6 +283,7 @@ inline std::unique_ptr<Cluster> start_cluster(const LaunchShape& shape, uint32_t
   static std::vector<std::unique_ptr<char[]>> stacks;
   auto cluster = std::make_unique<Cluster>();
   cluster->barrier = Barrier(shape.num_threads * shape.cluster_size);
+  const uint32_t slow_rank = random_word() % shape.cluster_size, slow_warp = random_word() % (shape.num_threads / 32);
   const uint32_t clusters_in_x = shape.grid.x / shape.cluster_size;
   for (uint32_t rank = 0; rank < shape.cluster_size; rank++) {
     cluster->blocks.push_back(std::make_unique<Block>());
@@ -294,8 +305,11 @@ inline std::unique_ptr<Cluster> start_cluster(const LaunchShape& shape, uint32_t
       Fiber& fiber = *fibers.back();
       fiber.block = &block;
       fiber.thread_idx = i;
+      fiber.is_slow = (shape.slow == Slow::kOneBlock && rank == slow_rank) ||
+                      (shape.slow == Slow::kOneWarp && i / 32 == slow_warp) ||
+                      (shape.slow == Slow::kSomeThreads && random_word() % 8 == 0);
       prepare(fiber.context, stacks[index].get(), kStackBytes);
-      ready.push_back(&fiber);
+      make_ready(&fiber);
       num_alive++;
     }
   }
