@@ -399,7 +399,7 @@ FS_DEVICE void multiply_and_sample(const Sm90Args& args, Sm90Shared<Config>* sha
             if (unit_of(m) < num_units) filter.bound_rows(accumulators[m], unit_of(m));
           }
           named_barrier<kConsumerThreads>(kConsumersBarrier);
-          filter.start_bounds(thread_idx, args.num_rows);
+          filter.start_bounds(thread_idx, epilogue_args);
           named_barrier<kConsumerThreads>(kConsumersBarrier);
         }
         if (adds_log_mass && kWgmmas == 1 && epilogue_args.allowed_tokens == nullptr) {

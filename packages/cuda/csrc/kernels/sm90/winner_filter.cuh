@@ -34,6 +34,14 @@ FS_DEVICE float filter_bound(float best) {
   return best * kLog2OfE - (fabsf(best) + 32.f) * 0x1p-19f - 0x1p-9f;
 }
 
+// The logit that a row's log-mass refers to, from its best score as a power of two. NaN where a score says too little
+// about logits, so that sums would vanish: scores that are rounded to whole powers, and raw logits at temperatures
+// above 2.
+FS_DEVICE float mass_reference(float best_exponent, float scale, bool is_raw) {
+  const bool is_close = fabsf(best_exponent) < 0x1p20f && (!is_raw || scale > 0.5f * kLog2OfE);
+  return is_close ? best_exponent / scale : NAN;
+}
+
 // The code at kShift bits of a word of four codes, as fp32: set into the mantissa of 2^(23 - kShift), where its lowest
 // bit weighs 1.
 template <int kShift>
@@ -100,9 +108,11 @@ FS_DEVICE void exchange_winners(Sm90Shared<Config>* shared, const EpilogueArgs& 
     if (best != kNoCandidate) {
       const float score = candidate_score(best);
       shared->filters[row].bound = filter_bound(score);
-      // A reference moves only when it must: moving it costs every warp a rescaling.
+      // A reference moves only when it must: moving it costs every warp a rescaling. NaN stays.
       const float scale = shared->filters[row].scale;
-      if (score * kLog2OfE - shared->references[row] * scale > 40.f) shared->references[row] = score * kLog2OfE / scale;
+      if (score * kLog2OfE - shared->references[row] * scale > 40.f) {
+        shared->references[row] = mass_reference(score * kLog2OfE, scale, args.log_mass_is_raw);
+      }
     }
   }
 }
@@ -225,16 +235,17 @@ struct TileFilter {
   }
 
   // After all warps' bound_rows(): the filters' bounds of the first tile.
-  FS_DEVICE void start_bounds(int row, uint32_t num_rows) {
+  FS_DEVICE void start_bounds(int row, const EpilogueArgs& args) {
     if (row >= Config::kTileBatch) return;
-    if (row >= static_cast<int>(num_rows) || !shared->is_drawn(row)) {
-      shared->references[row] = 0.f;
+    const float scale = shared->filters[row].scale;
+    if (row >= static_cast<int>(args.num_rows) || !shared->is_drawn(row)) {
+      shared->references[row] = scale == 0.f ? 0.f : NAN;  // without a best score, but its log-mass may be wanted
       return;
     }
     const uint32_t ordered = shared->lower_bounds[row];
-    const float best = ordered != 0 ? from_ordered_bits(ordered) * kLn2 : -INFINITY;
-    shared->filters[row].bound = ordered != 0 ? filter_bound(best) : -INFINITY;
-    shared->references[row] = ordered != 0 ? from_ordered_bits(ordered) / shared->filters[row].scale : 0.f;
+    const float exponent = from_ordered_bits(ordered);  // NaN for 0, which is none
+    shared->filters[row].bound = ordered != 0 ? filter_bound(exponent * kLn2) : -INFINITY;
+    shared->references[row] = mass_reference(exponent, scale, args.log_mass_is_raw);
   }
 
   // Adds one unit to its rows' log-masses. A token that no winner has overtaken so far lies below its row's reference,
@@ -269,7 +280,7 @@ struct TileFilter {
         }
       }
       sums[j0 / 4] = terms[0];
-      is_small &= terms[0] < 0x1p60f;
+      is_small &= terms[0] < 0x1p60f;  // not for a reference of NaN
     }
     if (!__all_sync(0xFFFFFFFFu, is_small)) return false;
 #pragma unroll
