@@ -12,6 +12,9 @@
 
 namespace flashsampling {
 
+constexpr int kWarpSize = 32;
+constexpr uint32_t kAllLanes = 0xFFFFFFFFu;  // of a warp, in votes and shuffles
+
 // Rows of one batch tile: the widest N of wgmma.
 constexpr uint32_t kMaxTileBatch = 256;
 // (row, draw) pairs that one kernel pass serves; more draws take more passes.

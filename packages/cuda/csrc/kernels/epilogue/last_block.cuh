@@ -10,9 +10,6 @@
 
 namespace flashsampling {
 
-constexpr int kWarpSize = 32;
-constexpr uint32_t kAllLanes = 0xFFFFFFFFu;
-
 // Rows and draws that one launch serves. The slot of a (row, draw) is row * num_draws + draw, both counted in the pass.
 struct PassRange {
   uint32_t first_row, num_rows;
@@ -50,6 +47,16 @@ __device__ __forceinline__ LogMass merge_warp(LogMass mass) {
   return mass;
 }
 
+// The log-mass of one row from those of all parts in the workspace; the whole warp calls it, every lane gets it.
+__device__ __forceinline__ LogMass read_log_mass(const Workspace* workspace, uint32_t row, uint32_t num_parts) {
+  LogMass mass = {0.f, 0.f};
+  for (uint32_t part = threadIdx.x % kWarpSize; part < num_parts; part += kWarpSize) {
+    const float2 other = __ldcg(reinterpret_cast<const float2*>(&workspace->log_mass[row][part]));
+    mass = merge_log_mass(mass, {other.x, other.y});
+  }
+  return merge_warp(mass);
+}
+
 // Called by all threads of every block after they have published. row_log_sum_exp: shared, a float for each row of the
 // pass.
 template <int kNumThreads>
@@ -69,12 +76,7 @@ __device__ void finish_pass(const LastBlockArgs& args, Workspace* workspace, flo
   const PassRange& pass = args.pass;
   if (args.wants_log_mass) {
     for (uint32_t row = threadIdx.x / kWarpSize; row < pass.num_rows; row += kNumThreads / kWarpSize) {
-      LogMass mass = {0.f, 0.f};
-      for (uint32_t part = threadIdx.x % kWarpSize; part < args.num_parts; part += kWarpSize) {
-        const float2 other = __ldcg(reinterpret_cast<const float2*>(&workspace->log_mass[row][part]));
-        mass = merge_log_mass(mass, {other.x, other.y});
-      }
-      mass = merge_warp(mass);
+      const LogMass mass = read_log_mass(workspace, row, args.num_parts);
       if (threadIdx.x % kWarpSize == 0) row_log_sum_exp[row] = log_sum_exp(mass);
     }
     __syncthreads();

@@ -7,7 +7,6 @@
 
 namespace flashsampling {
 
-constexpr int kWarpSize = 32;
 constexpr int kConsumerWarpgroups = 2;
 constexpr int kConsumerThreads = kConsumerWarpgroups * 128;
 constexpr int kConsumerWarps = kConsumerThreads / kWarpSize;

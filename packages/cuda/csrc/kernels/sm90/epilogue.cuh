@@ -11,8 +11,6 @@
 // NaN survives every test.
 #pragma once
 
-#include <cfloat>
-
 #include "../common/candidate.h"
 #include "../common/noise.h"
 #include "../common/sample_params.h"
@@ -22,8 +20,8 @@
 
 namespace flashsampling {
 
-constexpr float kLog2OfE = 1.4426950408889634f;
-constexpr float kLn2 = 0.6931471805599453f;
+constexpr float kLog2OfE = WinnerFilter::kLog2E;
+constexpr float kLn2 = WinnerFilter::kLn2;
 
 // What is the same for every tile of a pass.
 struct EpilogueArgs {
@@ -138,7 +136,7 @@ struct Epilogue {
       float best = candidate_score(stored);
       // Without a winner so far (NaN) every token would pass and be scored in full: a rough bound of the chunk's own
       // scores spares that.
-      if (__any_sync(0xFFFFFFFFu, best != best) && is_whole && args.noise_scheme == NoiseScheme::kFlash) {
+      if (__any_sync(kAllLanes, best != best) && is_whole && args.noise_scheme == NoiseScheme::kFlash) {
         const float rough = rough_best(a, unit_token, key, scale, shared->divisors[row]);
         if (best != best && rough > -INFINITY) best = rough;
       }
@@ -146,7 +144,7 @@ struct Epilogue {
       const uint32_t survivors = args.noise_scheme == NoiseScheme::kFlash
                                      ? survivors_flash(a, unit_token, key, scale, offset)
                                      : survivors_vllm(unit_token, key, scale, offset);
-      if (__any_sync(0xFFFFFFFFu, survivors != 0)) score_survivors(survivors, unit_token, row, slot);
+      if (__any_sync(kAllLanes, survivors != 0)) score_survivors(survivors, unit_token, row, slot);
     }
   }
 
@@ -259,7 +257,7 @@ struct Epilogue {
     }
 #pragma unroll
     for (int lanes = Config::kChunkRows; lanes < kWarpSize; lanes *= 2) {
-      largest = fmaxf(largest, __shfl_xor_sync(0xFFFFFFFFu, largest, lanes));
+      largest = fmaxf(largest, __shfl_xor_sync(kAllLanes, largest, lanes));
     }
     // Far from overflow the reference stays, which saves the rescaling. Differences are taken before they are scaled:
     // at low temperatures the scaled logits alone are too large for that.
@@ -277,7 +275,7 @@ struct Epilogue {
     }
 #pragma unroll
     for (int lanes = Config::kChunkRows; lanes < kWarpSize; lanes *= 2)
-      sum += __shfl_xor_sync(0xFFFFFFFFu, sum, lanes);
+      sum += __shfl_xor_sync(kAllLanes, sum, lanes);
     __syncwarp();  // the other lanes of the row have read it
     if (pair_begin == 0) shared->log_mass[warp_idx][row] = {mass.x, mass.y + sum};
   }

@@ -12,6 +12,7 @@
 // Idea: arXiv 2603.15854, algorithm 1; here as one kernel, and with draws that do not depend on the tiling.
 #pragma once
 
+#include "../epilogue/last_block.cuh"
 #include "../epilogue/winner_store.cuh"
 #include "config.h"
 #include "epilogue.cuh"
@@ -160,8 +161,8 @@ FS_DEVICE void store_chunk_at(int index, Epilogue<Config>& epilogue,
   }
 }
 
-// Publishes a block's winners, and takes over better ones of other blocks: they only make the filter stricter.
-FS_DEVICE void publish_winner(uint64_t* shared_best, uint64_t* global_best, uint64_t& published) {
+// Publishes a block's winner where it has improved since it was last published.
+FS_DEVICE void publish_best(uint64_t* shared_best, uint64_t* global_best, uint64_t& published) {
   const uint64_t best = *reinterpret_cast<volatile uint64_t*>(shared_best);
   if (best > published) {
     atomicMax(reinterpret_cast<unsigned long long*>(global_best), static_cast<unsigned long long>(best));
@@ -450,14 +451,14 @@ FS_DEVICE void multiply_and_sample(const Sm90Args& args, Sm90Shared<Config>* sha
     if (has_filter) {
       barrier_arrive(shared_address(&shared->queue_full));
     } else if (is_slot) {
-      publish_winner(&shared->best[thread_idx], &workspace->best[thread_idx], published);
+      publish_best(&shared->best[thread_idx], &workspace->best[thread_idx], published);
     }
   }
 
   // --- Publish the block's results ---
   if (has_filter) barrier_wait(shared_address(&shared->queue_empty), (schedule.num_tiles() - 1) % 2);
   named_barrier<kConsumerThreads>(kConsumersBarrier);
-  if (is_slot) publish_winner(&shared->best[thread_idx], &workspace->best[thread_idx], published);
+  if (is_slot) publish_best(&shared->best[thread_idx], &workspace->best[thread_idx], published);
   for (int row = thread_idx; row < args.num_rows; row += kConsumerThreads) {
     if ((shared->row_flags[row / 32] >> (row % 32)) & 1u) atomicOr(&workspace->row_flags[row], 1u);
     if (epilogue_args.wants_log_mass) {
@@ -482,18 +483,7 @@ FS_DEVICE void multiply_and_sample(const Sm90Args& args, Sm90Shared<Config>* sha
   static_assert(sizeof(shared->chunk) >= sizeof(float) * Config::kTileBatch, "log-sum-exps of all rows");
   if (epilogue_args.wants_log_mass) {
     for (int row = warp_idx; row < args.num_rows; row += kConsumerWarps) {
-      LogMass mass = {0.f, 0.f};
-      for (uint32_t block = lane_idx; block < gridDim.x; block += kWarpSize) {
-        const float2 part = __ldcg(reinterpret_cast<const float2*>(&workspace->log_mass[row][block]));
-        mass = merge_log_mass(mass, {part.x, part.y});
-      }
-#pragma unroll
-      for (int lanes = 1; lanes < kWarpSize; lanes *= 2) {
-        const LogMass other = {__shfl_xor_sync(0xFFFFFFFFu, mass.reference, lanes),
-                               __shfl_xor_sync(0xFFFFFFFFu, mass.sum, lanes)};
-        // The lower lane's mass comes first for both, so that both get the same bits.
-        mass = (lane_idx & lanes) == 0 ? merge_log_mass(mass, other) : merge_log_mass(other, mass);
-      }
+      const LogMass mass = read_log_mass(workspace, row, gridDim.x);
       if (lane_idx == 0) row_log_sum_exp[row] = log_sum_exp(mass);
     }
   }

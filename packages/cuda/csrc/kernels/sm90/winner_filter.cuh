@@ -217,18 +217,7 @@ struct TileFilter {
                                          lower_bound(a[3], filter.z, filter.w, code_at<12>(codes)));
         }
       }
-      // The 8 lanes of one quad column hold different tokens of the same 8 rows: halving the rows at each step leaves
-      // one row to each lane.
-#pragma unroll
-      for (int half = 4; half >= 1; half /= 2) {
-        const bool upper = (g & half) != 0;
-#pragma unroll
-        for (int i = 0; i < half; i++) {
-          const float sent = upper ? lower[i] : lower[i + half];
-          const float kept = upper ? lower[i + half] : lower[i];
-          lower[i] = fmaxf(kept, __shfl_xor_sync(0xFFFFFFFFu, sent, 4 * half));
-        }
-      }
+      reduce_rows(lower, [](float kept, float received) { return fmaxf(kept, received); });
       const int row = 8 * (j0 + g / 2) + 2 * (lane_idx % 4) + g % 2;
       if (lower[0] > -INFINITY) atomicMax(&shared->lower_bounds[row], ordered_bits(lower[0]));
     }
@@ -269,20 +258,11 @@ struct TileFilter {
         terms[2 * j + 1] =
             rough_exp2((a[1] - reference.y) * high_scale) + rough_exp2((a[3] - reference.y) * high_scale);
       }
-#pragma unroll
-      for (int half = 4; half >= 1; half /= 2) {
-        const bool upper = (g & half) != 0;
-#pragma unroll
-        for (int i = 0; i < half; i++) {
-          const float sent = upper ? terms[i] : terms[i + half];
-          const float kept = upper ? terms[i + half] : terms[i];
-          terms[i] = kept + __shfl_xor_sync(0xFFFFFFFFu, sent, 4 * half);
-        }
-      }
+      reduce_rows(terms, [](float kept, float received) { return kept + received; });
       sums[j0 / 4] = terms[0];
       is_small &= terms[0] < 0x1p60f;  // not for a reference of NaN
     }
-    if (!__all_sync(0xFFFFFFFFu, is_small)) return false;
+    if (!__all_sync(kAllLanes, is_small)) return false;
 #pragma unroll
     for (int i = 0; i < kOwned; i++) {
       const int row = 8 * (4 * i + g / 2) + 2 * (lane_idx % 4) + g % 2;
@@ -334,7 +314,7 @@ struct TileFilter {
 #pragma unroll
       for (int j = 0; j < kGroups; j += 2)
         passes |= has_open_code(words[(j0 + j) / 2]);
-      if (!__any_sync(0xFFFFFFFFu, passes)) continue;
+      if (!__any_sync(kAllLanes, passes)) continue;
 
       uint32_t survivors = 0;
 #pragma unroll
@@ -353,11 +333,11 @@ struct TileFilter {
       int sum = num_survivors;
 #pragma unroll
       for (int distance = 1; distance < kWarpSize; distance *= 2) {
-        const int lower = __shfl_up_sync(0xFFFFFFFFu, sum, distance);
+        const int lower = __shfl_up_sync(kAllLanes, sum, distance);
         if (lane_idx >= distance) sum += lower;
       }
       int entry = count + sum - num_survivors;
-      count += __shfl_sync(0xFFFFFFFFu, sum, kWarpSize - 1);
+      count += __shfl_sync(kAllLanes, sum, kWarpSize - 1);
 #pragma unroll
       for (int e = 0; e < kTests; e++) {
         if ((survivors >> e & 1u) != 0 && entry < Config::kQueueSize) {
@@ -370,6 +350,22 @@ struct TileFilter {
   }
 
  private:
+  // Reduces 8 rows over the 8 lanes of a quad column, which hold different tokens of the same rows: halving the rows at
+  // each step leaves one row, values[0], to each lane.
+  template <class Reduce>
+  FS_DEVICE void reduce_rows(float (&values)[8], Reduce reduce) {
+#pragma unroll
+    for (int half = 4; half >= 1; half /= 2) {
+      const bool upper = (lane_idx / 4 & half) != 0;
+#pragma unroll
+      for (int i = 0; i < half; i++) {
+        const float sent = upper ? values[i] : values[i + half];
+        const float kept = upper ? values[i + half] : values[i];
+        values[i] = reduce(kept, __shfl_xor_sync(kAllLanes, sent, 4 * half));
+      }
+    }
+  }
+
   // {scale, bound} of the thread's two rows in group j.
   FS_DEVICE float4 load_filters(int j) {
     return *reinterpret_cast<const float4*>(&shared->filters[8 * j + 2 * (lane_idx % 4)]);
