@@ -7,11 +7,11 @@
 #include "emulation/smxx_ptx.h"
 
 #include <iostream>
-#include <random>
 #include <sstream>
 #include <string>
 
 #include "logits_sample.cuh"
+#include "random_inputs.h"
 #include "smxx_tile_sample.cuh"
 
 namespace flashsampling {
@@ -35,22 +35,6 @@ struct Case {
   uint32_t type, batch_size, vocab_size, vocab_start, hidden_size, num_draws, num_blocks, scheme, mode, flags, seed;
   bool has(Flags flag) const { return (flags & flag) != 0; }
 };
-
-using Random = std::mt19937;
-
-int integer(Random& random, int low, int high) {
-  return low + static_cast<int>(random() % static_cast<uint32_t>(high - low + 1));
-}
-
-uint16_t to_16_bits(float value, uint32_t type) {
-  if (type == 0) return static_cast<uint16_t>(float_bits(value) >> 16);
-  // Small integers and quarters, and what is not a number: exact in f16.
-  if (value == 0.f) return 0;
-  if (value != value) return 0x7E00;
-  const uint32_t bits = float_bits(value);
-  if (std::isinf(value)) return static_cast<uint16_t>((bits >> 16 & 0x8000) | 0x7C00);
-  return static_cast<uint16_t>((bits >> 16 & 0x8000) | ((bits >> 23 & 0xFF) - 112) << 10 | (bits >> 13 & 0x3FF));
-}
 
 // A matrix of 16-bit or fp32 elements with strides, NaN wherever it has no element.
 struct Matrix {

@@ -14,7 +14,6 @@
 #include "emulation/sm90_ptx.h"
 
 #include <iostream>
-#include <random>
 #include <sstream>
 #include <string>
 
@@ -26,6 +25,7 @@
 #include "../launch/sm90_n64.cu"
 #include "../launch/sm90_n8.cu"
 #include "merge_shards.cuh"
+#include "random_inputs.h"
 
 namespace flashsampling {
 namespace {
@@ -59,22 +59,6 @@ struct Case {
   uint32_t scheme, mode, flags, values, seed;
   bool has(Flags flag) const { return (flags & flag) != 0; }
 };
-
-using Random = std::mt19937;
-
-int integer(Random& random, int low, int high) {
-  return low + static_cast<int>(random() % static_cast<uint32_t>(high - low + 1));
-}
-
-// Rounds towards zero to bf16; small integers and quarters, and what is not a number, are exact in both types.
-uint16_t to_16_bits(float value, uint32_t type) {
-  if (type == 0) return static_cast<uint16_t>(float_bits(value) >> 16);
-  if (value == 0.f) return 0;
-  if (value != value) return 0x7E00;
-  const uint32_t bits = float_bits(value);
-  if (std::isinf(value)) return static_cast<uint16_t>((bits >> 16 & 0x8000) | 0x7C00);
-  return static_cast<uint16_t>((bits >> 16 & 0x8000) | ((bits >> 23 & 0xFF) - 112) << 10 | (bits >> 13 & 0x3FF));
-}
 
 float to_bf16(float value) { return bits_float(float_bits(value) & 0xFFFF0000u); }
 
