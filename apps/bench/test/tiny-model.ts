@@ -1,13 +1,7 @@
 /**
  * Writes a tiny Llama model as GGUF: a format writer and random weights, enough to run every path of the demo.
  */
-import {
-  type DType,
-  philox2x32,
-  type QuantizedFormat,
-  rowByteLength,
-  STORAGE_FORMATS,
-} from '@flashsampling/core'
+import { philox2x32, rowByteLength, STORAGE_FORMATS } from '@flashsampling/core'
 
 /** Values of a metadata entry; numbers become u32 when whole and f32 otherwise. */
 export type MetadataValue = string | number | boolean | string[] | number[]
@@ -24,8 +18,11 @@ export interface TinyTensor {
 
 const ALIGNMENT = 32
 
-/** Storage of the tiny model's matrices; q6_k blocks are wider than its rows. */
-export type TinyDtype = Exclude<DType | QuantizedFormat, 'q6_k'>
+/** GGML's numbers of the formats; q6_k blocks are wider than the tiny model's rows. */
+const GGML_TYPES = { f32: 0, f16: 1, q4_0: 2, q4_1: 3, q8_0: 8, bf16: 30 } as const
+
+/** Storage of the tiny model's matrices. */
+export type TinyDtype = keyof typeof GGML_TYPES
 
 /** Serialises a GGUF file, version 3, little-endian. */
 export function writeGguf(
@@ -148,15 +145,6 @@ export interface TinyOptions {
   metadata?: Record<string, MetadataValue | null>
   /** Changes the tensors before they are written. */
   editTensors?: (tensors: TinyTensor[]) => TinyTensor[]
-}
-
-const GGML_TYPES: Record<TinyDtype, number> = {
-  f32: 0,
-  f16: 1,
-  q4_0: 2,
-  q4_1: 3,
-  q8_0: 8,
-  bf16: 30,
 }
 
 /** Tokens of the tiny model: control tokens, 256 bytes, and some merges. */

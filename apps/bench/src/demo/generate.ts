@@ -42,12 +42,26 @@ export interface GenerateOptions {
   maxTokens: number
   /** Tokens that end a row. */
   endTokenIds: ReadonlySet<number>
-  /** Called after each piece of a prompt with the prompt tokens read so far, all rows together. */
-  onPromptProgress?: ((doneTokens: number) => void) | undefined
+  /** Called after each piece of a prompt with the prompt tokens read so far, all rows together; awaited. */
+  onPromptProgress?: ((doneTokens: number) => void | Promise<void>) | undefined
   /** Called for each drawn token, rows of a step in order, the end token included. */
   onToken?: ((token: GeneratedToken) => void) | undefined
   /** Called when a row ends. */
   onRowEnd?: ((row: number) => void) | undefined
+  /** Called after each step, when its tokens have been told; awaited, so that a page can stay responsive. */
+  onStep?: ((times: StepTimes) => void | Promise<void>) | undefined
+  /** Ends the generation after the current step, or the current piece of a prompt. */
+  signal?: AbortSignal | undefined
+}
+
+/** Times of one step. */
+export interface StepTimes {
+  /** Step, from 0. */
+  step: number
+  /** Time in the body, ms; 0 in step 0, which draws from what the prompt left behind. */
+  bodyMs: number
+  /** Time in the sampler: LM head and draw in one, ms. */
+  headMs: number
 }
 
 /** What a generation did, for the summary. */
@@ -104,6 +118,8 @@ export async function generate(options: GenerateOptions): Promise<GenerationStat
   }))
   let hiddenStates = await readPrompts(options, active, stats)
   for (let step = 0; step < maxTokens && active.length > 0; step++) {
+    if (options.signal?.aborted) break
+    let bodyMs = 0
     if (step > 0) {
       const startedAt = performance.now()
       hiddenStates = body.forward(
@@ -112,7 +128,8 @@ export async function generate(options: GenerateOptions): Promise<GenerationStat
           tokenId: outputTokenIds.at(-1) as number,
         })),
       )
-      stats.bodyMs += performance.now() - startedAt
+      bodyMs = performance.now() - startedAt
+      stats.bodyMs += bodyMs
     }
     const rowParams = active.map(
       ({ seed, promptTokenIds, outputTokenIds }): SamplingParams => ({
@@ -125,7 +142,8 @@ export async function generate(options: GenerateOptions): Promise<GenerationStat
     )
     const startedAt = performance.now()
     const result = await sampler.sample({ hiddenStates, params: rowParams })
-    stats.headMs += performance.now() - startedAt
+    const headMs = performance.now() - startedAt
+    stats.headMs += headMs
     stats.steps++
     stats.drawnTokens += active.length
     active = active.filter(({ row, outputTokenIds }, i) => {
@@ -146,6 +164,7 @@ export async function generate(options: GenerateOptions): Promise<GenerationStat
       if (isOver) options.onRowEnd?.(row)
       return !isOver
     })
+    await options.onStep?.({ step, bodyMs, headMs })
   }
   return stats
 }
@@ -161,12 +180,13 @@ async function readPrompts(
   const last = new Float32Array(rows.length * hiddenSize)
   for (const { row, cache, promptTokenIds } of rows) {
     for (let start = 0; start < promptTokenIds.length; start += PREFILL_TOKENS) {
+      if (options.signal?.aborted) return last
       const piece = promptTokenIds.slice(start, start + PREFILL_TOKENS)
       const startedAt = performance.now()
       const hiddenStates = body.forward(piece.map((tokenId) => ({ tokenId, cache })))
       stats.promptMs += performance.now() - startedAt
       stats.promptTokens += piece.length
-      options.onPromptProgress?.(stats.promptTokens)
+      await options.onPromptProgress?.(stats.promptTokens)
       last.set(hiddenStates.subarray((piece.length - 1) * hiddenSize), row * hiddenSize)
     }
   }

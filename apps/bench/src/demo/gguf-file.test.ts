@@ -3,14 +3,15 @@ import { describe, expect, it } from 'vitest'
 import { useTemporaryDirectory } from '../../test/temporary-directory.ts'
 import { tinyModel, writeGguf } from '../../test/tiny-model.ts'
 import { UserError } from '../ui/user-error.ts'
-import { GgufFile } from './gguf-file.ts'
+import { openGgufFile } from './file-source.ts'
+import type { GgufFile } from './gguf-file.ts'
 
 const temporary = useTemporaryDirectory()
 
 async function open(bytes: Uint8Array | string): Promise<GgufFile> {
   const path = temporary.file('model.gguf')
   await writeFile(path, bytes)
-  return GgufFile.open(path)
+  return openGgufFile(path)
 }
 
 async function messageOfOpening(bytes: Uint8Array | string): Promise<string> {
@@ -39,13 +40,13 @@ describe('GgufFile', () => {
   })
 
   it('says that a file does not exist', async () => {
-    await expect(GgufFile.open(temporary.file('nothing.gguf'))).rejects.toThrow(/no such file/)
+    await expect(openGgufFile(temporary.file('nothing.gguf'))).rejects.toThrow(/no such file/)
   })
 
   it('refuses a directory', async () => {
     const path = temporary.directory()
     await mkdir(path)
-    await expect(GgufFile.open(path)).rejects.toThrow(/no file: name a \.gguf file/)
+    await expect(openGgufFile(path)).rejects.toThrow(/no file: name a \.gguf file/)
   })
 
   it('refuses files of another kind, empty ones included', async () => {

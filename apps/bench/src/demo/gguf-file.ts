@@ -4,7 +4,6 @@
  * @module
  * @see https://github.com/ggml-org/ggml/blob/master/docs/gguf.md
  */
-import { type FileHandle, open } from 'node:fs/promises'
 import {
   type DType,
   type QuantizedFormat,
@@ -12,7 +11,8 @@ import {
   STORAGE_FORMATS,
 } from '@flashsampling/core'
 import { GGMLQuantizationType, type GGUFParseOutput, gguf } from '@huggingface/gguf'
-import { messageOf, systemCodeOf, UserError } from '../ui/user-error.ts'
+import { messageOf, UserError } from '../ui/user-error.ts'
+import type { ModelSource } from './model-source.ts'
 
 /** One tensor of the file. */
 export interface GgufTensor {
@@ -43,51 +43,40 @@ const DTYPES: Partial<Record<GGMLQuantizationType, DType | QuantizedFormat>> = {
 
 /** An open GGUF file; close it when the tensors are read. */
 export class GgufFile {
-  /** As it was given. */
+  /** Path or name of the source, for messages. */
   readonly path: string
   /** Key-value pairs of the header. */
   readonly metadata: Readonly<Record<string, unknown>>
   /** Tensors by name. */
   readonly tensors: ReadonlyMap<string, GgufTensor>
-  readonly #handle: FileHandle
+  readonly #source: ModelSource
 
   private constructor(
-    path: string,
     metadata: Record<string, unknown>,
     tensors: Map<string, GgufTensor>,
-    handle: FileHandle,
+    source: ModelSource,
   ) {
-    this.path = path
+    this.path = source.name
     this.metadata = metadata
     this.tensors = tensors
-    this.#handle = handle
+    this.#source = source
   }
 
   /**
-   * Opens a file and checks its header: magic, version, tensor types, and that every tensor lies inside the file.
+   * Checks the header of a file: magic, version, tensor types, and that every tensor lies inside the file.
    *
-   * @param path - Path of the file.
+   * @param source - The bytes; closed here when they cannot be used.
    * @returns The open file, owned by the caller.
-   * @throws {UserError} when the file is missing, is not GGUF, is truncated or has a tensor type that core does not read.
+   * @throws {UserError} when the file is not GGUF, is truncated or has a tensor type that core does not read.
    */
-  static async open(path: string): Promise<GgufFile> {
-    const handle = await open(path, 'r').catch((error: unknown) => {
-      const reason = systemCodeOf(error) === 'ENOENT' ? 'there is no such file' : messageOf(error)
-      throw new UserError(`Cannot open the model ${path} as ${reason}: check the path`, {
-        cause: error,
-      })
-    })
+  static async open(source: ModelSource): Promise<GgufFile> {
     try {
-      const info = await handle.stat()
-      if (!info.isFile()) {
-        throw new UserError(`Cannot open the model ${path} as it is no file: name a .gguf file`)
-      }
-      await checkPreamble(handle, path)
-      const header = await parseHeader(path, info.size)
-      const tensors = placeTensors(header, path, info.size)
-      return new GgufFile(path, { ...header.metadata }, tensors, handle)
+      await checkPreamble(source)
+      const header = await parseHeader(source)
+      const tensors = placeTensors(header, source.name, source.byteLength)
+      return new GgufFile({ ...header.metadata }, tensors, source)
     } catch (error) {
-      await handle.close()
+      await source.close()
       throw error
     }
   }
@@ -99,18 +88,11 @@ export class GgufFile {
    * @returns `[rows, columns]` in the tensor's storage format, in memory of its own.
    * @throws {UserError} when the file became shorter meanwhile.
    */
-  async read(tensor: GgufTensor): Promise<Uint8Array> {
-    const bytes = new Uint8Array(tensor.byteLength)
-    let done = 0
-    while (done < bytes.byteLength) {
-      const { bytesRead } = await this.#handle.read(
-        bytes,
-        done,
-        bytes.byteLength - done,
-        tensor.byteOffset + done,
-      )
-      if (bytesRead === 0) throw truncated(this.path, `it ends inside the tensor ${tensor.name}`)
-      done += bytesRead
+  async read(tensor: GgufTensor): Promise<Uint8Array<ArrayBuffer>> {
+    const { name, byteOffset, byteLength } = tensor
+    const bytes = await this.#source.read(byteOffset, byteOffset + byteLength)
+    if (bytes.byteLength < byteLength) {
+      throw truncated(this.path, `it ends inside the tensor ${name}`)
     }
     return bytes
   }
@@ -142,40 +124,51 @@ export class GgufFile {
 
   /** Closes the file. */
   async close(): Promise<void> {
-    await this.#handle.close()
+    await this.#source.close()
   }
 }
 
-async function checkPreamble(handle: FileHandle, path: string): Promise<void> {
-  const { buffer, bytesRead } = await handle.read(Buffer.alloc(8), 0, 8, 0)
-  if (bytesRead < 8 || buffer.toString('latin1', 0, 4) !== 'GGUF') {
+async function checkPreamble(source: ModelSource): Promise<void> {
+  const { name } = source
+  const bytes = await source.read(0, 8)
+  if (bytes.byteLength < 8 || new TextDecoder('latin1').decode(bytes.subarray(0, 4)) !== 'GGUF') {
     throw new UserError(
-      `Cannot use ${path} as it is not a GGUF file (it does not begin with "GGUF"): name a .gguf file`,
+      `Cannot use ${name} as it is not a GGUF file (it does not begin with "GGUF"): name a .gguf file`,
     )
   }
-  const version = buffer.readUInt32LE(4)
+  const version = new DataView(bytes.buffer, bytes.byteOffset).getUint32(4, true)
   if (version !== 2 && version !== 3) {
     throw new UserError(
-      `Cannot use ${path} as its GGUF version is not 2 or 3 (little-endian): current value is ${version}`,
+      `Cannot use ${name} as its GGUF version is not 2 or 3 (little-endian): current value is ${version}`,
     )
   }
 }
 
-async function parseHeader(path: string, fileSize: number): Promise<GGUFParseOutput> {
+/** The parser asks for ranges of an address; they are answered from the source, nothing is sent anywhere. */
+const PARSER_ADDRESS = 'https://model.invalid/'
+
+async function parseHeader(source: ModelSource): Promise<GGUFParseOutput> {
+  const { name, byteLength } = source
   let header: GGUFParseOutput
   try {
-    header = await gguf(path, { allowLocalFile: true })
+    header = await gguf(PARSER_ADDRESS, { fetch: (_, init) => answerRange(source, init) })
   } catch (error) {
     throw new UserError(
-      `Cannot read the header of ${path} (${messageOf(error)}): the file is truncated or damaged, fetch it again`,
+      `Cannot read the header of ${name} (${messageOf(error)}): the file is truncated or damaged, fetch it again`,
       { cause: error },
     )
   }
   // The parser pads a short file with zeros, which read as empty entries; the end of the header tells.
-  if (Number(header.tensorDataOffset) > fileSize) {
-    throw truncated(path, `its header ends at byte ${header.tensorDataOffset} of ${fileSize}`)
+  if (Number(header.tensorDataOffset) > byteLength) {
+    throw truncated(name, `its header ends at byte ${header.tensorDataOffset} of ${byteLength}`)
   }
   return header
+}
+
+/** The answer that a server of the file would give to a request for a range. */
+async function answerRange(source: ModelSource, init?: RequestInit): Promise<Response> {
+  const range = /^bytes=(\d+)-(\d+)$/.exec(new Headers(init?.headers).get('range') ?? '')
+  return new Response(await source.read(Number(range?.[1]), Number(range?.[2]) + 1))
 }
 
 function placeTensors(

@@ -3,7 +3,8 @@ import { readWeightRows } from '@flashsampling/core'
 import { describe, expect, it } from 'vitest'
 import { useTemporaryDirectory } from '../../test/temporary-directory.ts'
 import { TINY, type TinyOptions, tinyModel } from '../../test/tiny-model.ts'
-import { GgufFile } from './gguf-file.ts'
+import { openGgufFile } from './file-source.ts'
+import type { GgufFile } from './gguf-file.ts'
 import { LlamaBody, readHeadTensor } from './llama-body.ts'
 import { readLlamaConfig } from './llama-config.ts'
 
@@ -13,13 +14,13 @@ const TOKENS = [5, 77, 130, 5, 200, 31, 99, 12, 250]
 async function openTiny(options: TinyOptions): Promise<GgufFile> {
   const path = temporary.file('tiny.gguf')
   await writeFile(path, tinyModel(options))
-  return GgufFile.open(path)
+  return openGgufFile(path)
 }
 
 async function loadTiny(options: TinyOptions = {}): Promise<LlamaBody> {
   const file = await openTiny(options)
   try {
-    return await LlamaBody.load(file, readLlamaConfig(file), () => {})
+    return await LlamaBody.load(file, readLlamaConfig(file))
   } finally {
     await file.close()
   }

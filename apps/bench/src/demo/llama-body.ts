@@ -5,9 +5,8 @@
  *
  * @module
  */
-import { totalmem } from 'node:os'
 import { type LmHeadShard, readWeightRows } from '@flashsampling/core'
-import { formatBytes } from '../ui/progress.ts'
+import { formatBytes } from '../ui/format-bytes.ts'
 import { UserError } from '../ui/user-error.ts'
 import { attend, createKvCache, type KvCache, ropeFrequencies, rotate } from './attention.ts'
 import type { GgufFile, GgufTensor } from './gguf-file.ts'
@@ -20,6 +19,14 @@ export interface BodyInput {
   tokenId: number
   /** Its sequence; receives the token's keys and values. */
   cache: KvCache
+}
+
+/** Options of {@link LlamaBody.load}. */
+export interface LoadOptions {
+  /** Called with the bytes of the file read so far. */
+  onProgress?: ((doneBytes: number) => void) | undefined
+  /** Memory of the machine, bytes; larger models are refused before anything is read. @defaultValue Infinity */
+  memoryBytes?: number | undefined
 }
 
 type BlockWeights = Record<(typeof BLOCK_TENSORS)[number], Float32Array>
@@ -52,14 +59,14 @@ export class LlamaBody {
    *
    * @param file - An open GGUF file.
    * @param config - Its configuration.
-   * @param onProgress - Called with the bytes of the file read so far.
+   * @param options - Progress and memory.
    * @returns The body; the file may be closed afterwards.
    * @throws {UserError} when a tensor is missing or damaged, or the machine has too little memory.
    */
   static async load(
     file: GgufFile,
     config: LlamaConfig,
-    onProgress: (doneBytes: number) => void,
+    options: LoadOptions = {},
   ): Promise<LlamaBody> {
     const { hiddenSize } = config
     const names = blockTensorShapes(config)
@@ -71,12 +78,13 @@ export class LlamaBody {
       file,
       tensors.flat().map(([, tensor]) => tensor),
       embedding,
+      options.memoryBytes ?? Infinity,
     )
 
     let doneBytes = 0
     const count = (tensor: GgufTensor): void => {
       doneBytes += tensor.byteLength
-      onProgress(doneBytes)
+      options.onProgress?.(doneBytes)
     }
     const embeddingShard = await readHeadTensor(file, embedding)
     count(embedding)
@@ -229,13 +237,18 @@ function blockTensorShapes(config: LlamaConfig): [string, number, number][][] {
   )
 }
 
-function checkMemory(file: GgufFile, tensors: readonly GgufTensor[], embedding: GgufTensor): void {
+function checkMemory(
+  file: GgufFile,
+  tensors: readonly GgufTensor[],
+  embedding: GgufTensor,
+  memoryBytes: number,
+): void {
   const weights = tensors.reduce((sum, { rows, columns }) => sum + rows * columns, 0)
   const neededBytes = weights * 4 + 2 * embedding.byteLength
-  if (neededBytes > totalmem()) {
+  if (neededBytes > memoryBytes) {
     throw new UserError(
       `Cannot load ${file.path} as its weights take ${formatBytes(neededBytes)} in f32 and the machine has ` +
-        `${formatBytes(totalmem())}: use a smaller model`,
+        `${formatBytes(memoryBytes)}: use a smaller model`,
     )
   }
 }

@@ -2,7 +2,7 @@ import { writeFile } from 'node:fs/promises'
 import { describe, expect, it } from 'vitest'
 import { useTemporaryDirectory } from '../../test/temporary-directory.ts'
 import { TINY, type TinyOptions, tinyModel } from '../../test/tiny-model.ts'
-import { GgufFile } from './gguf-file.ts'
+import { openGgufFile } from './file-source.ts'
 import { type LlamaConfig, readLlamaConfig } from './llama-config.ts'
 
 const temporary = useTemporaryDirectory()
@@ -10,7 +10,7 @@ const temporary = useTemporaryDirectory()
 async function configOf(options: TinyOptions): Promise<LlamaConfig> {
   const path = temporary.file('tiny.gguf')
   await writeFile(path, tinyModel(options))
-  const file = await GgufFile.open(path)
+  const file = await openGgufFile(path)
   try {
     return readLlamaConfig(file)
   } finally {

@@ -6,7 +6,8 @@
 import { spawn } from 'node:child_process'
 import { readdir, stat } from 'node:fs/promises'
 import { join } from 'node:path'
-import { formatBytes, Progress } from '../ui/progress.ts'
+import { formatBytes } from '../ui/format-bytes.ts'
+import { Progress } from '../ui/progress.ts'
 import { messageOf, systemCodeOf, UserError } from '../ui/user-error.ts'
 import type { ModelPackage } from './model-package.ts'
 

@@ -3,6 +3,7 @@
  *
  * @module
  */
+import { totalmem } from 'node:os'
 import {
   createCpuBackend,
   createSampler,
@@ -11,9 +12,11 @@ import {
   type Sampler,
   type SamplingParams,
 } from '@flashsampling/core'
-import { formatBytes, Progress } from '../ui/progress.ts'
+import { formatBytes } from '../ui/format-bytes.ts'
+import { Progress } from '../ui/progress.ts'
 import { UserError } from '../ui/user-error.ts'
 import { fetchModel } from './fetch-model.ts'
+import { openFileSource } from './file-source.ts'
 import { type GeneratedToken, type GenerationStats, generate, rowSeed } from './generate.ts'
 import type { LlamaBody } from './llama-body.ts'
 import { type OpenModel, openModel } from './load-model.ts'
@@ -65,10 +68,10 @@ export async function runDemo(options: DemoOptions, streams: DemoStreams): Promi
   const { threads, kernels } = options
   const backend = createCpuBackend({ threads, kernels })
   const path = options.model ?? (await fetchModel(SMOLLM2, streams.log))
-  const model = await openModel(path)
+  const model = await openModel(await openFileSource(path))
   try {
     const prompts = encodePrompts(options, model, path)
-    const weights = await model.loadWeights()
+    const weights = await loadWithProgress(model)
     const sampler = await createSampler({ lmHead: weights.lmHead, backend })
     try {
       const { tokenizer } = model
@@ -84,6 +87,24 @@ export async function runDemo(options: DemoOptions, streams: DemoStreams): Promi
     }
   } finally {
     await model.close()
+  }
+}
+
+async function loadWithProgress(model: OpenModel): ReturnType<OpenModel['loadWeights']> {
+  const progress = new Progress({
+    label: 'Loading the weights',
+    total: model.weightBytes,
+    format: formatBytes,
+  })
+  try {
+    const weights = await model.loadWeights({
+      onProgress: (doneBytes) => progress.update(doneBytes),
+      memoryBytes: totalmem(),
+    })
+    progress.done()
+    return weights
+  } finally {
+    progress.stop()
   }
 }
 

@@ -106,10 +106,10 @@ describe('createTokenizer()', () => {
     ]
     for (const [extra, message] of refusals) expect(() => make(extra)).toThrow(message)
     expect(() => make({ 'tokenizer.chat_template': undefined }).applyChatTemplate('hi')).toThrow(
-      /no chat template: pass --raw/,
+      /no chat template: continue plain text instead \("raw"\)/,
     )
     expect(() => make({ 'tokenizer.chat_template': '{% for %}' }).applyChatTemplate('hi')).toThrow(
-      /Cannot apply the chat template.*pass --raw/,
+      /Cannot apply the chat template.*continue plain text instead \("raw"\)/,
     )
   })
 })

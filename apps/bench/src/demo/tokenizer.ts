@@ -214,14 +214,14 @@ function preTokenizer(pre: unknown, path: string): object {
 function renderChat(template: unknown, path: string, variables: Record<string, unknown>): string {
   if (typeof template !== 'string') {
     throw new UserError(
-      `Cannot chat with ${path} as it has no chat template: pass --raw to continue plain text`,
+      `Cannot chat with ${path} as it has no chat template: continue plain text instead ("raw")`,
     )
   }
   try {
     return new Template(template).render(variables)
   } catch (error) {
     throw new UserError(
-      `Cannot apply the chat template of ${path} (${messageOf(error)}): pass --raw to continue plain text`,
+      `Cannot apply the chat template of ${path} (${messageOf(error)}): continue plain text instead ("raw")`,
       { cause: error },
     )
   }

@@ -1,5 +1,5 @@
 import { describe, expect, it } from 'vitest'
-import { formatBytes, Progress } from './progress.ts'
+import { Progress } from './progress.ts'
 
 function recorder(isTTY: boolean): {
   isTTY: boolean
@@ -82,18 +82,5 @@ describe('Progress', () => {
     progress.done()
     expect(stream.text).toBe(text)
     expect(text).toContain('100 % (2 of 2)')
-  })
-})
-
-describe('formatBytes()', () => {
-  it('picks the unit that leaves one to three digits', () => {
-    expect([0, 999, 1000, 92_871_040, 2.5e12, 3e15].map(formatBytes)).toEqual([
-      '0 B',
-      '999 B',
-      '1.0 kB',
-      '92.9 MB',
-      '2.5 TB',
-      '3000.0 TB',
-    ])
   })
 })
