@@ -1,10 +1,14 @@
 // Weight rows of every storage format as f32; twin of widenRow in src/cpu/typescript/weights.ts, same values bit for bit.
 import {
   DTYPE_BF16,
+  DTYPE_BLOCK_SHIFT,
   DTYPE_F16,
+  DTYPE_NBITS4,
   DTYPE_Q4_0,
   DTYPE_Q4_1,
+  DTYPE_Q6_K,
   DTYPE_Q8_0,
+  NBITS_HEADER_BYTES,
 } from '../src/cpu/layout'
 
 /** Four half-precision patterns in the low halves of the lanes. */
@@ -91,6 +95,33 @@ function widenQ6K(at: usize, out: usize): void {
   }
 }
 
+/** Rows as src/cpu/nbits-rows.ts packs them; blocks and their last, shorter one are whole groups of 16 weights. */
+function widenNBits(isNibble: bool, blockSize: u32, at: usize, out: usize, end: usize): void {
+  const blockBytes = <usize>blockSize << 2
+  while (out < end) {
+    const d = f32x4.splat(load<f32>(at))
+    const zeroPoint = load<i32>(at, 4)
+    at += NBITS_HEADER_BYTES
+    const blockEnd = min(out + blockBytes, end)
+    if (isNibble) {
+      const bias = i8x16.splat(<i8>zeroPoint)
+      for (; out < blockEnd; out += 64, at += 8) {
+        const pairs = v128.load64_zero(at)
+        const low = v128.and(pairs, i8x16.splat(15))
+        const high = i8x16.shr_u(pairs, 4)
+        const q = i8x16.shuffle(low, high, 0, 16, 1, 17, 2, 18, 3, 19, 4, 20, 5, 21, 6, 22, 7, 23)
+        storeBytes(out, i8x16.sub(q, bias), d)
+      }
+    } else {
+      const bias = i16x8.splat(<i16>zeroPoint)
+      for (; out < blockEnd; out += 64, at += 16) {
+        storeWords(out, i16x8.sub(v128.load8x8_u(at), bias), d)
+        storeWords(out + 32, i16x8.sub(v128.load8x8_u(at, 8), bias), d)
+      }
+    }
+  }
+}
+
 /** Widens one row; `out` is f32 [hiddenSize]. */
 export function widenRow(dtype: u32, at: usize, out: usize, hiddenSize: u32): void {
   const end = out + (<usize>hiddenSize << 2)
@@ -122,7 +153,10 @@ export function widenRow(dtype: u32, at: usize, out: usize, hiddenSize: u32): vo
       storeBytesPlus(out, v128.and(q, i8x16.splat(15)), d, m)
       storeBytesPlus(out + 64, i8x16.shr_u(q, 4), d, m)
     }
-  } else {
+  } else if (dtype == DTYPE_Q6_K) {
     for (; out < end; out += 1024, at += 210) widenQ6K(at, out)
+  } else {
+    const isNibble = (dtype & ((1 << DTYPE_BLOCK_SHIFT) - 1)) == DTYPE_NBITS4
+    widenNBits(isNibble, dtype >> DTYPE_BLOCK_SHIFT, at, out, end)
   }
 }

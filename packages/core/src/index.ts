@@ -45,6 +45,7 @@ export {
   independenceTest,
   type MakeCaseOptions,
   makeCase,
+  type NBitsOptions,
   NOISE_ERROR,
   poissonTest,
   type RowReference,
@@ -85,10 +86,9 @@ export {
   sampleGroups,
   summarizeGroup,
 } from './groups.ts'
+export { bf16ToNumber, f16ToNumber } from './half-floats.ts'
 export {
-  bf16ToNumber,
   type CheckedShard,
-  f16ToNumber,
   normalizeLmHead,
   readWeightRows,
   rowByteLength,
@@ -123,10 +123,13 @@ export { transformLogits } from './transform.ts'
 export type {
   BackendBuffer,
   DType,
+  GgufFormat,
   HiddenStates,
   LmHead,
   LmHeadShard,
   LogprobsMode,
+  NBitsFormat,
+  QuantizationBlocks,
   QuantizedFormat,
   SampleOptions,
   SampleResult,

@@ -3,54 +3,13 @@ import { createGenerator } from './conformance/generator.ts'
 import { makeCase, splitHead } from './conformance/heads.ts'
 import { numberToBf16, numberToF16 } from './conformance/storage.ts'
 import {
-  bf16ToNumber,
-  f16ToNumber,
   isBackendBuffer,
   normalizeLmHead,
   readWeightRows,
   rowByteLength,
+  STORAGE_FORMATS,
 } from './lm-head.ts'
 import type { LmHead, LmHeadShard } from './types.ts'
-
-describe('f16ToNumber()', () => {
-  it('widens normal, subnormal and special patterns', () => {
-    const table: [number, number][] = [
-      [0x3c00, 1],
-      [0xc000, -2],
-      [0x3555, 0.333251953125],
-      [0x7bff, 65504],
-      [0x0400, 2 ** -14],
-      [0x0001, 2 ** -24],
-      [0x83ff, -1023 * 2 ** -24],
-      [0x7c00, Infinity],
-      [0xfc00, -Infinity],
-      [0x7e00, Number.NaN],
-      [0x8000, -0],
-    ]
-    for (const [bits, value] of table) expect(f16ToNumber(bits)).toBe(value)
-  })
-
-  it('is undone by the rounding of test inputs for every finite pattern', () => {
-    for (let bits = 0; bits < 0x10000; bits++) {
-      const value = f16ToNumber(bits)
-      if (Number.isFinite(value) && !Object.is(value, -0)) expect(numberToF16(value)).toBe(bits)
-    }
-  })
-})
-
-describe('bf16ToNumber()', () => {
-  it('widens patterns to the upper half of an f32', () => {
-    expect(bf16ToNumber(0x3f80)).toBe(1)
-    expect(bf16ToNumber(0xc040)).toBe(-3)
-    expect(bf16ToNumber(0x0001)).toBe(2 ** -133)
-    expect(bf16ToNumber(0xff80)).toBe(-Infinity)
-    expect(bf16ToNumber(0x7fc0)).toBeNaN()
-    for (let bits = 0; bits < 0x10000; bits += 7) {
-      const value = bf16ToNumber(bits)
-      if (Number.isFinite(value)) expect(numberToBf16(value)).toBe(bits)
-    }
-  })
-})
 
 /** One block with the given bytes at the given offsets. */
 function block(length: number, bytes: Record<number, number | number[]>): Uint8Array {
@@ -140,6 +99,8 @@ describe('rowByteLength()', () => {
     expect(rowByteLength('q4_0', 64)).toBe(36)
     expect(rowByteLength('q4_1', 64)).toBe(40)
     expect(rowByteLength('q6_k', 1024)).toBe(840)
+    expect(rowByteLength('nbits4', 576, 128)).toBe(5 * 64)
+    expect(rowByteLength('nbits8', 576, 32)).toBe(576)
   })
 })
 
@@ -186,7 +147,7 @@ describe('normalizeLmHead()', () => {
     [
       'an unknown dtype',
       shard({ dtype: 'q5_0' as 'f32' }),
-      'Cannot load the LM head as "lmHead.dtype" must be one of f32, f16, bf16, q8_0, q4_0, q4_1, q6_k: current value is "q5_0"',
+      'Cannot load the LM head as "lmHead.dtype" must be one of f32, f16, bf16, q8_0, q4_0, q4_1, q6_k, nbits4, nbits8: current value is "q5_0"',
     ],
     [
       'a size of 0',
@@ -248,9 +209,11 @@ function escapeRegExp(text: string): string {
   return text.replace(/[.*+?^${}()|[\]\\]/g, '\\$&')
 }
 
+const DTYPES = Object.keys(STORAGE_FORMATS) as (keyof typeof STORAGE_FORMATS)[]
+
 describe('makeCase()', () => {
   it('gives whole numbers in every storage format', () => {
-    for (const dtype of ['f32', 'f16', 'bf16', 'q8_0', 'q4_0', 'q4_1', 'q6_k'] as const) {
+    for (const dtype of DTYPES) {
       const { lmHead } = makeCase({
         seed: 2n,
         vocabSize: 9,
@@ -266,7 +229,7 @@ describe('makeCase()', () => {
   })
 
   it('gives real logits of about the spread that was asked for, in every storage format', () => {
-    for (const dtype of ['f32', 'f16', 'bf16', 'q8_0', 'q4_0', 'q4_1', 'q6_k'] as const) {
+    for (const dtype of DTYPES) {
       const { logits } = makeCase({
         seed: 3n,
         vocabSize: 800,

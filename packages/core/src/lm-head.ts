@@ -4,13 +4,22 @@
  * @module
  */
 import { describeValue, invalidArgument, invalidType } from './errors.ts'
-import type { BackendBuffer, DType, LmHead, LmHeadShard, QuantizedFormat } from './types.ts'
+import { bf16ToNumber, f16ToNumber } from './half-floats.ts'
+import { checkQuantization, isNBitsFormat, nbitsLayout, readNBitsRow } from './nbits.ts'
+import type {
+  BackendBuffer,
+  DType,
+  GgufFormat,
+  LmHead,
+  LmHeadShard,
+  QuantizedFormat,
+} from './types.ts'
 
 /** Geometry of a storage format. */
 export interface StorageFormat {
-  /** Weights that share one block; 1 for dense formats. */
+  /** Weights of one block, of which a row is a whole number; 1 for dense formats. */
   blockWeights: number
-  /** Bytes of one block. */
+  /** Bytes of one block; for `nbits` formats those of its quants, which scales and zero points lie beside. */
   blockBytes: number
 }
 
@@ -23,6 +32,8 @@ export const STORAGE_FORMATS: Readonly<Record<DType | QuantizedFormat, StorageFo
   q4_0: { blockWeights: 32, blockBytes: 18 },
   q4_1: { blockWeights: 32, blockBytes: 20 },
   q6_k: { blockWeights: 256, blockBytes: 210 },
+  nbits4: { blockWeights: 16, blockBytes: 8 },
+  nbits8: { blockWeights: 16, blockBytes: 16 },
 }
 
 /** A shard in its normal form. */
@@ -34,13 +45,21 @@ export interface CheckedShard extends LmHeadShard {
 const ACTION = 'load the LM head'
 
 /**
- * Bytes of one row of a head.
+ * Bytes of one row of a head's `data`.
  *
  * @param dtype - Storage format.
  * @param hiddenSize - Elements of a row; a multiple of the format's block.
+ * @param blockSize - Weights that share a scale, for `nbits` formats: rows are padded to whole blocks.
  * @returns Bytes.
  */
-export function rowByteLength(dtype: DType | QuantizedFormat, hiddenSize: number): number {
+export function rowByteLength(
+  dtype: DType | QuantizedFormat,
+  hiddenSize: number,
+  blockSize?: number,
+): number {
+  if (isNBitsFormat(dtype) && blockSize !== undefined) {
+    return nbitsLayout(dtype, hiddenSize, blockSize).rowBytes
+  }
   const { blockWeights, blockBytes } = STORAGE_FORMATS[dtype]
   return (hiddenSize / blockWeights) * blockBytes
 }
@@ -137,7 +156,9 @@ function checkShard(shard: LmHeadShard, name: string): CheckedShard {
       hiddenSize,
     )
   }
-  const byteLength = vocabSize * rowByteLength(dtype, hiddenSize)
+  const quantization = checkQuantization(ACTION, name, shard)
+  const blocks = quantization && { quantization }
+  const byteLength = vocabSize * rowByteLength(dtype, hiddenSize, quantization?.blockSize)
   if (isBackendBuffer(data)) {
     if (data.byteLength < byteLength) {
       throw invalidArgument(
@@ -147,7 +168,7 @@ function checkShard(shard: LmHeadShard, name: string): CheckedShard {
         data.byteLength,
       )
     }
-    return { dtype, vocabSize, hiddenSize, data, vocabStart }
+    return { dtype, vocabSize, hiddenSize, data, vocabStart, ...blocks }
   }
   checkArrayType(dtype, data, name)
   if (data.byteLength !== byteLength) {
@@ -157,7 +178,7 @@ function checkShard(shard: LmHeadShard, name: string): CheckedShard {
         `([vocabSize = ${vocabSize}, hiddenSize = ${hiddenSize}] of ${dtype}): current value is ${describeValue(data)}`,
     )
   }
-  return { dtype, vocabSize, hiddenSize, data, vocabStart }
+  return { dtype, vocabSize, hiddenSize, data, vocabStart, ...blocks }
 }
 
 /** Largest vocabulary: bounds the exact sums of the embedded backend. */
@@ -171,37 +192,8 @@ function checkArrayType(dtype: DType | QuantizedFormat, data: unknown, name: str
   }
 }
 
-const f32Scratch = new Float32Array(1)
-const u32Scratch = new Uint32Array(f32Scratch.buffer)
-
 /**
- * Widens an IEEE half-precision bit pattern.
- *
- * @param bits - u16.
- * @returns The exact value.
- */
-export function f16ToNumber(bits: number): number {
-  const sign = bits & 0x8000 ? -1 : 1
-  const exponent = (bits >> 10) & 31
-  const mantissa = bits & 0x3ff
-  if (exponent === 31) return mantissa === 0 ? sign * Infinity : NaN
-  if (exponent === 0) return sign * mantissa * 2 ** -24
-  return sign * (1 + mantissa / 1024) * 2 ** (exponent - 15)
-}
-
-/**
- * Widens a bfloat16 bit pattern.
- *
- * @param bits - u16.
- * @returns The exact value.
- */
-export function bf16ToNumber(bits: number): number {
-  u32Scratch[0] = bits << 16
-  return f32Scratch[0] as number
-}
-
-/**
- * Reads rows of a head as float32: the exact stored value for dense, q8_0 and q4_0 weights; for q4_1 and q6_k the
+ * Reads rows of a head as float32: the exact stored value for dense, q8_0 and q4_0 weights; for the other formats the
  * value rounded to f32 after each multiplication and addition, which defines them on every backend.
  *
  * @param shard - One piece of a head with data in memory.
@@ -221,8 +213,12 @@ export function readWeightRows(
       'Cannot read weight rows as "data" is owned by a backend: keep a typed array of your own',
     )
   }
-  const rowBytes = rowByteLength(dtype, hiddenSize)
   const rows = new Float32Array(numRows * hiddenSize)
+  if (isNBitsFormat(dtype)) {
+    for (let i = 0; i < numRows; i++) readNBitsRow(shard, firstRow + i, rows, i * hiddenSize)
+    return rows
+  }
+  const rowBytes = rowByteLength(dtype, hiddenSize)
   const bytes = new Uint8Array(
     data.buffer,
     data.byteOffset + firstRow * rowBytes,
@@ -239,7 +235,7 @@ export function readWeightRows(
 
 type BlockReader = (view: DataView, at: number, out: Float32Array, start: number) => void
 
-const BLOCK_READERS: Record<DType | QuantizedFormat, BlockReader> = {
+const BLOCK_READERS: Record<DType | GgufFormat, BlockReader> = {
   f32: (view, at, out, start) => {
     out[start] = view.getFloat32(at, true)
   },

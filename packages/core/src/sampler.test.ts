@@ -4,7 +4,7 @@ import type { Backend } from './backend.ts'
 import { makeCase } from './conformance/heads.ts'
 import { numberToBf16 } from './conformance/storage.ts'
 import { createCpuBackend } from './cpu/cpu-backend.ts'
-import { bf16ToNumber } from './lm-head.ts'
+import { bf16ToNumber } from './half-floats.ts'
 import { type CreateSamplerOptions, createSampler } from './sampler.ts'
 import type { SampleOptions, SamplingParams } from './types.ts'
 

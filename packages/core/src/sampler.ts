@@ -13,7 +13,8 @@ import {
   RowError,
   UnsupportedFeatureError,
 } from './errors.ts'
-import { f16ToNumber, isBackendBuffer, normalizeLmHead } from './lm-head.ts'
+import { f16ToNumber } from './half-floats.ts'
+import { isBackendBuffer, normalizeLmHead } from './lm-head.ts'
 import type { NoiseScheme } from './noise.ts'
 import { normalizeBatchParams, type RowParams } from './params.ts'
 import type { DType, LmHead, SampleOptions, SampleResult, Sampler } from './types.ts'

@@ -10,6 +10,13 @@ import type { NoiseScheme } from './noise.ts'
 export type DType = 'f32' | 'f16' | 'bf16'
 
 /**
+ * Storage of an LM head in 4-bit or 8-bit weights with scales and zero points beside them, see
+ * {@link QuantizationBlocks}: the byte layout of ONNX `MatMulNBits` and, with a zero point of 7, of MLC `q4f16_1`.
+ * A weight is `scale * (quant - zeroPoint)`, rounded to f32 once.
+ */
+export type NBitsFormat = 'nbits4' | 'nbits8'
+
+/**
  * Block-quantised storage of an LM head, in the byte layout of GGUF (ggml) files.
  *
  * | format | weights a block | bytes a block | value |
@@ -19,7 +26,24 @@ export type DType = 'f32' | 'f16' | 'bf16'
  * | `q4_1` | 32 | 20 | `d * q + m` |
  * | `q6_k` | 256 | 210 | `d * scale * (q - 32)` |
  */
-export type QuantizedFormat = 'q8_0' | 'q4_0' | 'q4_1' | 'q6_k'
+export type GgufFormat = 'q8_0' | 'q4_0' | 'q4_1' | 'q6_k'
+
+/** Block-quantised storage of an LM head. */
+export type QuantizedFormat = GgufFormat | NBitsFormat
+
+/** Scales and zero points of an `nbits4` or `nbits8` head. */
+export interface QuantizationBlocks {
+  /** Consecutive weights of a row that share a scale: 16, 32, 64, 128 or 256. The last block of a row may be cut short. */
+  blockSize: number
+  /** `[vocabSize, ceil(hiddenSize / blockSize)]`, row-major: f32, or f16 as bit patterns in a `Uint16Array`. */
+  scales: Float32Array | Uint16Array
+  /**
+   * Quants that stand for 0. A number serves every block (MLC: 7). A `Uint8Array` has one for each block,
+   * `[vocabSize, ceil(ceil(hiddenSize / blockSize) * bits / 8)]` bytes, of two nibbles the lower one first.
+   * @defaultValue 8 for `nbits4`, 128 for `nbits8`
+   */
+  zeroPoints?: number | Uint8Array | undefined
+}
 
 /** Under which distribution log-probabilities are reported. */
 export type LogprobsMode = 'transformed' | 'raw'
@@ -78,9 +102,13 @@ export interface LmHeadShard {
   hiddenSize: number
   /**
    * `[vocabSize, hiddenSize]`, row-major, no padding between rows. `f32`: `Float32Array`; `f16`, `bf16`: `Uint16Array`
-   * of bit patterns; quantised: `Uint8Array` of GGUF blocks. Or a buffer that a backend owns.
+   * of bit patterns; quantised: `Uint8Array` of GGUF blocks. `nbits4`, `nbits8`: `Uint8Array` of the quants in order of
+   * columns, of two nibbles the lower one first; the last block of a row takes its whole room. Or a buffer that a
+   * backend owns.
    */
   data: Float32Array | Uint16Array | Uint8Array | BackendBuffer
+  /** Scales and zero points; `nbits4` and `nbits8` have them, other formats have none. */
+  quantization?: QuantizationBlocks | undefined
   /** Global token id of the first row. @defaultValue 0 */
   vocabStart?: number | undefined
 }

@@ -6,7 +6,7 @@ import { roundToDType } from '../src/conformance/storage.ts'
 import {
   type Backend,
   type BackendCapabilities,
-  type LmHeadShard,
+  type CheckedShard,
   logMassOf,
   logSumExp,
   type NoiseScheme,
@@ -15,6 +15,7 @@ import {
   type RowParams,
   readWeightRows,
   type SampleResult,
+  STORAGE_FORMATS,
   sampleFromLogits,
   transformLogits,
 } from '../src/index.ts'
@@ -31,7 +32,7 @@ export interface Mutation {
   /** Changes the result of a call. */
   result?: (result: SampleResult, batch: RowBatch) => SampleResult
   /** Changes the shards of a new session. */
-  shards?: (shards: readonly Required<LmHeadShard>[]) => readonly Required<LmHeadShard>[]
+  shards?: (shards: readonly CheckedShard[]) => readonly CheckedShard[]
   /** Swallows the error of a row that has no draw. */
   hidesErrors?: boolean
   /** Reads the caller's weights anew on every call. */
@@ -41,7 +42,7 @@ export interface Mutation {
 }
 
 const CAPABILITIES: BackendCapabilities = {
-  dtypes: ['f32', 'f16', 'bf16', 'q8_0', 'q4_0', 'q4_1', 'q6_k'],
+  dtypes: Object.keys(STORAGE_FORMATS) as (keyof typeof STORAGE_FORMATS)[],
   maxBatchSize: Number.POSITIVE_INFINITY,
   features: ['topK', 'topP', 'minP', 'logitBias', 'allowedTokens', 'penalties', 'numSamples'],
   maxLogprobs: 1024,

@@ -4,8 +4,10 @@
  * @module
  */
 import { readWeightRows, rowByteLength, STORAGE_FORMATS } from '../lm-head.ts'
+import { isNBitsFormat, nbitsLayout } from '../nbits.ts'
 import type { DType, LmHeadShard, QuantizedFormat } from '../types.ts'
-import { createGenerator } from './generator.ts'
+import { createGenerator, type Generator } from './generator.ts'
+import { type NBitsOptions, nbitsWeights } from './nbits-weights.ts'
 import {
   integerWeights,
   nearestF16,
@@ -32,6 +34,8 @@ export interface MakeCaseOptions {
   values?: 'integers' | 'real' | undefined
   /** Storage of the head. @defaultValue 'f32' */
   dtype?: DType | QuantizedFormat | undefined
+  /** Blocks of an `nbits4` or `nbits8` head. @defaultValue blocks of 32 weights with f16 scales, no zero points */
+  quantization?: NBitsOptions | undefined
   /** Standard deviation of the logits of `real` values, nats. @defaultValue 3 */
   spread?: number | undefined
   /** What the logits take the hidden states for: rounded to this type. They themselves stay f32. @defaultValue 'f32' */
@@ -70,19 +74,15 @@ export const UNIT_ROUNDOFF: number = 2 ** -24
  * @see Higham, "Accuracy and Stability of Numerical Algorithms", section 3.1, for the bound of a dot product
  */
 export function makeCase(options: MakeCaseOptions): TestCase {
-  const { seed, vocabSize, batchSize = 1, values = 'real', dtype = 'f32', spread = 3 } = options
+  const { seed, vocabSize, batchSize = 1, values = 'real', dtype = 'f32' } = options
   const { blockWeights } = STORAGE_FORMATS[dtype]
   const hiddenSize = Math.ceil(options.hiddenSize / blockWeights) * blockWeights
   const weights = createGenerator(seed, 1)
   const states = createGenerator(seed, 2)
-  const data =
-    values === 'integers'
-      ? integerWeights(weights, dtype, vocabSize * hiddenSize)
-      : realWeights(weights, dtype, vocabSize * hiddenSize, spread / Math.sqrt(hiddenSize))
   const hiddenStates = Float32Array.from({ length: batchSize * hiddenSize }, () =>
     values === 'integers' ? states.integer(-3, 3) : states.normal(),
   )
-  const lmHead = { dtype, vocabSize, hiddenSize, data } as const
+  const lmHead = makeHead(weights, { ...options, dtype, values, hiddenSize })
   const { hiddenStatesDtype = 'f32', accumulationError = UNIT_ROUNDOFF } = options
   return {
     ...multiply(
@@ -96,6 +96,23 @@ export function makeCase(options: MakeCaseOptions): TestCase {
     hiddenSize,
     batchSize,
   }
+}
+
+function makeHead(
+  generator: Generator,
+  options: MakeCaseOptions & { dtype: LmHeadShard['dtype'] },
+): LmHeadShard {
+  const { dtype, vocabSize, hiddenSize, values, quantization, spread = 3 } = options
+  const deviation = spread / Math.sqrt(hiddenSize)
+  const sizes = { dtype, vocabSize, hiddenSize }
+  if (isNBitsFormat(dtype)) {
+    const shape = { ...sizes, dtype, deviation: values === 'integers' ? null : deviation }
+    return { ...sizes, ...nbitsWeights(generator, shape, quantization) }
+  }
+  const length = vocabSize * hiddenSize
+  return values === 'integers'
+    ? { ...sizes, data: integerWeights(generator, dtype, length) }
+    : { ...sizes, data: realWeights(generator, dtype, length, deviation) }
 }
 
 /**
@@ -145,9 +162,10 @@ export function caseFromLogits(
  * @returns The pieces in order, views of the same memory.
  */
 export function splitHead(lmHead: LmHeadShard, numShards: number): LmHeadShard[] {
-  const { dtype, vocabSize, hiddenSize, vocabStart = 0 } = lmHead
+  const { dtype, vocabSize, hiddenSize, vocabStart = 0, quantization } = lmHead
   const data = lmHead.data as Float32Array | Uint16Array | Uint8Array
-  const rowElements = rowByteLength(dtype, hiddenSize) / data.BYTES_PER_ELEMENT
+  const rowElements =
+    rowByteLength(dtype, hiddenSize, quantization?.blockSize) / data.BYTES_PER_ELEMENT
   const shards: LmHeadShard[] = []
   let start = 0
   for (let shard = 0; shard < numShards; shard++) {
@@ -161,10 +179,31 @@ export function splitHead(lmHead: LmHeadShard, numShards: number): LmHeadShard[]
       hiddenSize,
       data: data.subarray(start * rowElements, (start + size) * rowElements),
       vocabStart: vocabStart + start,
+      ...splitQuantization(lmHead, start, size),
     })
     start += size
   }
   return shards
+}
+
+function splitQuantization(
+  { dtype, hiddenSize, quantization }: LmHeadShard,
+  start: number,
+  size: number,
+): Pick<LmHeadShard, 'quantization'> {
+  if (quantization === undefined || !isNBitsFormat(dtype)) return {}
+  const { blockSize, scales, zeroPoints } = quantization
+  const { numBlocks, zeroPointRowBytes } = nbitsLayout(dtype, hiddenSize, blockSize)
+  const rows = <T extends Float32Array | Uint16Array | Uint8Array>(array: T, columns: number): T =>
+    array.subarray(start * columns, (start + size) * columns) as T
+  return {
+    quantization: {
+      blockSize,
+      scales: rows(scales, numBlocks),
+      zeroPoints:
+        zeroPoints instanceof Uint8Array ? rows(zeroPoints, zeroPointRowBytes) : zeroPoints,
+    },
+  }
 }
 
 /**

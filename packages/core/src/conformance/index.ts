@@ -3,6 +3,7 @@
  *
  * @module
  */
+
 export { createBackendSource, createOracleSource, type DrawSource } from './draw-source.ts'
 export { createGenerator, type Generator } from './generator.ts'
 export {
@@ -12,6 +13,7 @@ export {
   splitHead,
   type TestCase,
 } from './heads.ts'
+export type { NBitsOptions } from './nbits-weights.ts'
 export { NOISE_ERROR, type RowReference, referenceRow } from './reference.ts'
 export { type ConformanceOptions, runConformance } from './run-conformance.ts'
 export {

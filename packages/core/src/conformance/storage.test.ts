@@ -1,5 +1,5 @@
 import { describe, expect, it } from 'vitest'
-import { bf16ToNumber, f16ToNumber } from '../lm-head.ts'
+import { bf16ToNumber, f16ToNumber } from '../half-floats.ts'
 import { createGenerator } from './generator.ts'
 import { nearestBf16, nearestF16, splitToBf16 } from './storage.ts'
 

@@ -1,10 +1,11 @@
 /**
- * Random weights in every storage format, written block by block.
+ * Random weights in dense and GGUF storage, written block by block.
  *
  * @module
  */
-import { bf16ToNumber, f16ToNumber, STORAGE_FORMATS } from '../lm-head.ts'
-import type { DType, QuantizedFormat } from '../types.ts'
+import { bf16ToNumber, f16ToNumber } from '../half-floats.ts'
+import { STORAGE_FORMATS } from '../lm-head.ts'
+import type { DType, GgufFormat } from '../types.ts'
 import type { Generator } from './generator.ts'
 
 type WeightArray = Float32Array | Uint16Array | Uint8Array
@@ -19,7 +20,7 @@ type WeightArray = Float32Array | Uint16Array | Uint8Array
  */
 export function integerWeights(
   generator: Generator,
-  dtype: DType | QuantizedFormat,
+  dtype: DType | GgufFormat,
   length: number,
 ): WeightArray {
   const next = (): number => generator.integer(-2, 2)
@@ -40,7 +41,7 @@ export function integerWeights(
  */
 export function realWeights(
   generator: Generator,
-  dtype: DType | QuantizedFormat,
+  dtype: DType | GgufFormat,
   length: number,
   deviation: number,
 ): WeightArray {
@@ -73,14 +74,14 @@ interface BlockScales {
 }
 
 const ONES: number[] = new Array<number>(16).fill(1)
-const BLOCK_OF_ONE: Record<QuantizedFormat, BlockScales> = {
+const BLOCK_OF_ONE: Record<GgufFormat, BlockScales> = {
   q8_0: { d: 1, m: 0, scales: ONES },
   q4_0: { d: 1, m: 0, scales: ONES },
   q4_1: { d: 1, m: -8, scales: ONES },
   q6_k: { d: 1, m: 0, scales: ONES },
 }
 /** Signed quants a format can hold; those of q4_1 are counted from -8, the offset that {@link BLOCK_OF_ONE} takes away. */
-const QUANT_RANGE: Record<QuantizedFormat, { low: number; high: number }> = {
+const QUANT_RANGE: Record<GgufFormat, { low: number; high: number }> = {
   q8_0: { low: -127, high: 127 },
   q4_0: { low: -8, high: 7 },
   q4_1: { low: -8, high: 7 },
@@ -88,7 +89,7 @@ const QUANT_RANGE: Record<QuantizedFormat, { low: number; high: number }> = {
 }
 
 function quantizedBlocks(
-  dtype: QuantizedFormat,
+  dtype: GgufFormat,
   length: number,
   nextScales: () => BlockScales,
   nextQuant: () => number,
@@ -114,7 +115,7 @@ function writeNibbles(view: DataView, at: number, quants: number[]): void {
 }
 
 /** Byte layouts as ggml defines them (`ggml-common.h`: block_q8_0, block_q4_0, block_q4_1, block_q6_K). */
-const BLOCK_WRITERS: Record<QuantizedFormat, BlockWriter> = {
+const BLOCK_WRITERS: Record<GgufFormat, BlockWriter> = {
   q8_0: (view, at, { d }, quants) => {
     view.setUint16(at, numberToF16(d), true)
     quants.forEach((quant, i) => {

@@ -7,6 +7,7 @@
 import type { Backend, BackendCapabilities, SessionOptions } from '../backend.ts'
 import { BackendUnavailableError, invalidArgument, invalidType } from '../errors.ts'
 import { type CheckedShard, isBackendBuffer, STORAGE_FORMATS } from '../lm-head.ts'
+import { isNBitsFormat } from '../nbits.ts'
 import { MAX_LOGPROBS } from '../params.ts'
 import type { LmHeadShard } from '../types.ts'
 import { CpuBuffer, MAX_ARENA_BYTES } from './arena.ts'
@@ -160,6 +161,11 @@ function groupParts(shards: readonly CheckedShard[], maxBytes: number): ShardPar
   let room = 0
   for (const shard of shards) {
     if (isBackendBuffer(shard.data)) {
+      if (isNBitsFormat(shard.dtype)) {
+        throw new TypeError(
+          `Cannot load the LM head as ${shard.dtype} weights are packed anew for the kernels: pass typed arrays`,
+        )
+      }
       const isPadded = loadedRowBytes(shard) * shard.vocabSize !== shard.data.byteLength
       if (!(shard.data instanceof CpuBuffer) || isPadded) {
         throw new TypeError(

@@ -5,17 +5,19 @@
  */
 import { describeValue } from '../errors.ts'
 import { type CheckedShard, isBackendBuffer, rowByteLength } from '../lm-head.ts'
-import type { LmHeadShard } from '../types.ts'
+import { isNBitsFormat } from '../nbits.ts'
+import type { DType, GgufFormat, LmHeadShard } from '../types.ts'
 import { Arena, type CpuBuffer } from './arena.ts'
 import { Job, type JobShape, type LoadedShard, type RowStatuses } from './job.ts'
 import type { RowTask } from './job-rows.ts'
 import * as layout from './layout.ts'
+import { loadedNBitsRowBytes, nbitsCode, packNBitsRows } from './nbits-rows.ts'
 import type { PassAnswer } from './passes.ts'
 import { createTypeScriptKernels } from './typescript/scan.ts'
 import { instantiateKernels } from './wasm-kernels.ts'
 import { WorkerPool } from './worker-pool.ts'
 
-const DTYPE_CODES: Record<LmHeadShard['dtype'], number> = {
+const DTYPE_CODES: Record<DType | GgufFormat, number> = {
   f32: layout.DTYPE_F32,
   f16: layout.DTYPE_F16,
   bf16: layout.DTYPE_BF16,
@@ -48,10 +50,13 @@ export function paddedHiddenSize(hiddenSize: number): number {
 /**
  * Bytes of a weight row in an engine's memory; dense rows are padded with zeros to a multiple of four weights.
  *
- * @param shard - Its dtype and hiddenSize.
+ * @param shard - Its dtype and sizes.
  * @returns Bytes.
  */
-export function loadedRowBytes(shard: Pick<LmHeadShard, 'dtype' | 'hiddenSize'>): number {
+export function loadedRowBytes(
+  shard: Pick<LmHeadShard, 'dtype' | 'hiddenSize' | 'quantization'>,
+): number {
+  if (isNBitsFormat(shard.dtype)) return loadedNBitsRowBytes(shard)
   const isDense = shard.dtype === 'f32' || shard.dtype === 'f16' || shard.dtype === 'bf16'
   return rowByteLength(shard.dtype, isDense ? paddedHiddenSize(shard.hiddenSize) : shard.hiddenSize)
 }
@@ -208,7 +213,7 @@ function loadShards(
 
 function describeShard({ shard, firstRow, numRows }: ShardPart, weight: number): LoadedShard {
   return {
-    dtype: DTYPE_CODES[shard.dtype],
+    dtype: isNBitsFormat(shard.dtype) ? nbitsCode(shard) : DTYPE_CODES[shard.dtype],
     weight,
     rowStride: loadedRowBytes(shard),
     numRows,
@@ -224,6 +229,10 @@ function copyRows(
   const { data, dtype, hiddenSize } = shard
   if (!ArrayBuffer.isView(data)) {
     throw new TypeError(`Cannot load the LM head as its data is ${describeValue(data)}`)
+  }
+  if (isNBitsFormat(dtype)) {
+    packNBitsRows(shard, firstRow, numRows, buffer, address)
+    return
   }
   const sourceBytes = rowByteLength(dtype, hiddenSize)
   const targetBytes = loadedRowBytes(shard)

@@ -60,6 +60,12 @@ export const DTYPE_Q8_0 = 3
 export const DTYPE_Q4_0 = 4
 export const DTYPE_Q4_1 = 5
 export const DTYPE_Q6_K = 6
+/** Rows as nbits-rows.ts packs them; the code carries the weights of a block from DTYPE_BLOCK_SHIFT on. */
+export const DTYPE_NBITS4 = 7
+export const DTYPE_NBITS8 = 8
+export const DTYPE_BLOCK_SHIFT = 8
+/** Scale (f32) and zero point (i32) before the quants of a block. */
+export const NBITS_HEADER_BYTES = 8
 
 // --- Row record: what to do with one row of the batch ---
 /** f32, > 0; 1 for greedy rows. */

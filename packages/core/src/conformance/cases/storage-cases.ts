@@ -1,6 +1,8 @@
-import { bf16ToNumber, f16ToNumber, STORAGE_FORMATS } from '../../lm-head.ts'
-import type { DType, QuantizedFormat, SamplingParams } from '../../types.ts'
+import { bf16ToNumber, f16ToNumber } from '../../half-floats.ts'
+import { STORAGE_FORMATS } from '../../lm-head.ts'
+import type { DType, NBitsFormat, QuantizedFormat, SamplingParams } from '../../types.ts'
 import type { ConformanceCase } from '../context.ts'
+import type { NBitsOptions } from '../nbits-weights.ts'
 import { exactTokens } from '../reference.ts'
 import { numberToBf16, numberToF16 } from '../storage.ts'
 
@@ -59,9 +61,42 @@ const headCases = dtypes.flatMap((dtype, index): ConformanceCase[] => [
   },
 ])
 
+/** Blocks of every size, scales of both types, zero points of every kind; 96 and 304 are no multiple of large blocks. */
+const BLOCK_LAYOUTS: readonly NBitsOptions[] = [
+  { blockSize: 16, scales: 'f32', zeroPoints: 'packed' },
+  { blockSize: 32, scales: 'f16', zeroPoints: 7 },
+  { blockSize: 64, scales: 'f32' },
+  { blockSize: 128, scales: 'f16', zeroPoints: 'packed' },
+  { blockSize: 256, scales: 'f16' },
+]
+
+const blockCases = (['nbits4', 'nbits8'] as const satisfies NBitsFormat[]).map(
+  (dtype, index): ConformanceCase => ({
+    name: `storage: draws from ${dtype} heads of every block size, with and without zero points`,
+    async run(context) {
+      const served = context.backend.capabilities.dtypes
+      context.skipIf(!served.includes(dtype), `the backend stores heads as ${served.join(', ')}`)
+      const batchSize = context.batchSize(4)
+      for (const quantization of BLOCK_LAYOUTS) {
+        const what = `blocks of ${quantization.blockSize}`
+        const shape = { vocabSize: 131, batchSize, dtype, quantization }
+        const seed = 5300n + BigInt(index)
+        const real = context.makeCase({ seed, hiddenSize: 96, ...shape })
+        await context.compare(real, rowParams(batchSize, 0.9), { what })
+        const values = 'integers'
+        const exact = context.makeCase({ seed, hiddenSize: 304, ...shape, values })
+        const params = rowParams(batchSize, 16)
+        const { tokenIds } = await context.compare(exact, params, { what })
+        context.check.equal(tokenIds, exactTokens(exact, params), `tokens with ${what}`)
+      }
+    },
+  }),
+)
+
 /** Every storage of weights and hidden states. */
 export const STORAGE_CASES: readonly ConformanceCase[] = [
   ...headCases,
+  ...blockCases,
   {
     name: 'storage: reads hidden states of f16 and bf16',
     async run(context) {

@@ -1,13 +1,17 @@
-import { f16ToNumber } from '../../lm-head.ts'
+import { f16ToNumber } from '../../half-floats.ts'
 import {
   CHUNK_ELEMENTS,
   DTYPE_BF16,
+  DTYPE_BLOCK_SHIFT,
   DTYPE_F16,
   DTYPE_F32,
+  DTYPE_NBITS4,
+  DTYPE_NBITS8,
   DTYPE_Q4_0,
   DTYPE_Q4_1,
   DTYPE_Q6_K,
   DTYPE_Q8_0,
+  NBITS_HEADER_BYTES,
 } from '../layout.ts'
 import type { MemoryViews } from './views.ts'
 
@@ -41,7 +45,7 @@ export function widenRow(
   const half = halfToFloat()
   const halfAt = (at: number): number =>
     half[(u8[at] as number) | ((u8[at + 1] as number) << 8)] as number
-  switch (dtype) {
+  switch (dtype & ((1 << DTYPE_BLOCK_SHIFT) - 1)) {
     case DTYPE_F16: {
       for (let i = 0, at = address >> 1; i < hiddenSize; i++) {
         out[i] = half[u16[at + i] as number] as number
@@ -90,6 +94,14 @@ export function widenRow(
       }
       return
     }
+    case DTYPE_NBITS4: {
+      widenNBits4(views, address, dtype >> DTYPE_BLOCK_SHIFT, out, hiddenSize)
+      return
+    }
+    case DTYPE_NBITS8: {
+      widenNBits8(views, address, dtype >> DTYPE_BLOCK_SHIFT, out, hiddenSize)
+      return
+    }
   }
 }
 
@@ -115,6 +127,42 @@ function widenQ6KBlock(
       out[base + 32 + j] = d * (i8[scale + 2] as number) * (((b & 15) | ((c & 12) << 2)) - 32)
       out[base + 64 + j] = d * (i8[scale + 4] as number) * (((a >> 4) | (c & 48)) - 32)
       out[base + 96 + j] = d * (i8[scale + 6] as number) * (((b >> 4) | ((c & 192) >> 2)) - 32)
+    }
+  }
+}
+
+function widenNBits4(
+  { f32, i32, u8 }: MemoryViews,
+  at: number,
+  blockSize: number,
+  out: Float32Array,
+  hiddenSize: number,
+): void {
+  for (let i = 0; i < hiddenSize; ) {
+    const scale = f32[at >> 2] as number
+    const zeroPoint = i32[(at + 4) >> 2] as number
+    at += NBITS_HEADER_BYTES
+    for (const end = Math.min(i + blockSize, hiddenSize); i < end; i += 2, at++) {
+      const byte = u8[at] as number
+      out[i] = scale * ((byte & 15) - zeroPoint)
+      out[i + 1] = scale * ((byte >> 4) - zeroPoint)
+    }
+  }
+}
+
+function widenNBits8(
+  { f32, i32, u8 }: MemoryViews,
+  at: number,
+  blockSize: number,
+  out: Float32Array,
+  hiddenSize: number,
+): void {
+  for (let i = 0; i < hiddenSize; ) {
+    const scale = f32[at >> 2] as number
+    const zeroPoint = i32[(at + 4) >> 2] as number
+    at += NBITS_HEADER_BYTES
+    for (const end = Math.min(i + blockSize, hiddenSize); i < end; i++, at++) {
+      out[i] = scale * ((u8[at] as number) - zeroPoint)
     }
   }
 }
