@@ -1,6 +1,7 @@
 /**
- * One-command entry points that need nothing but Node and npm: `npm run demo`, `npm test`, `npm run setup:dev`,
- * `npm run ok` and `npm run release:rehearse`. Checks the Node version before anything newer is parsed.
+ * One-command entry points that need nothing but Node and npm: `npm run demo`, `npm run page`, `npm test`,
+ * `npm run setup:dev`, `npm run ok` and `npm run release:rehearse`. Checks the Node version before anything newer is
+ * parsed.
  */
 const [major = 0, minor = 0] = process.versions.node.split('.').map(Number)
 

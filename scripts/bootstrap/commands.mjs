@@ -5,7 +5,7 @@ import { closingLine, readTestResults, removeTestResults } from './results.mjs'
 import { runInherited, runStep, StepFailedError } from './steps.mjs'
 
 /** @type {Record<string, (args: string[]) => Promise<number>>} */
-const commands = { demo, bench, test, setup, rehearse, turbo }
+const commands = { demo, page, bench, test, setup, rehearse, turbo }
 
 /**
  * Runs one command and turns its outcome into an exit code.
@@ -36,9 +36,16 @@ export async function main([name = '', ...args]) {
  * @param {string[]} args - Options of the demo.
  */
 async function demo(args) {
-  const env = await prepare()
-  await runTurbo('build', ['build', '--filter=flashsampling-bench...'], env)
-  return runInherited(process.execPath, ['apps/bench/dist/cli.js', 'demo', ...args], env)
+  return runCommandLine('demo', args)
+}
+
+/**
+ * Installs, builds and serves the browser page.
+ *
+ * @param {string[]} args - Options of the page's server.
+ */
+async function page(args) {
+  return runCommandLine('page', args)
 }
 
 /**
@@ -47,9 +54,7 @@ async function demo(args) {
  * @param {string[]} args - Options of the benchmark.
  */
 async function bench(args) {
-  const env = await prepare()
-  await runTurbo('build', ['build', '--filter=flashsampling-bench...'], env)
-  return runInherited(process.execPath, ['apps/bench/dist/cli.js', 'run', ...args], env)
+  return runCommandLine('run', args)
 }
 
 /**
@@ -90,6 +95,18 @@ async function rehearse(args) {
 async function turbo(args) {
   const env = await prepare()
   return runInherited('pnpm', ['exec', 'turbo', 'run', ...args], env)
+}
+
+/**
+ * Installs, builds and runs one command of `flashsampling-bench`.
+ *
+ * @param {string} name - The command.
+ * @param {string[]} args - Its options.
+ */
+async function runCommandLine(name, args) {
+  const env = await prepare()
+  await runTurbo('build', ['build', '--filter=flashsampling-bench...'], env)
+  return runInherited(process.execPath, ['apps/bench/dist/cli.js', name, ...args], env)
 }
 
 /** @returns {Promise<NodeJS.ProcessEnv>} Environment with pnpm on its PATH and all dependencies installed. */

@@ -6,14 +6,16 @@
  */
 import { Command } from 'commander'
 import { createDemoCommand } from './commands/demo.ts'
+import { createPageCommand } from './commands/page.ts'
 import { createReportCommand } from './commands/report.ts'
 import { createRunCommand } from './commands/run.ts'
 import { createVerifyCommand } from './commands/verify.ts'
 import { exitWhenReaderCloses, runProgram } from './ui/run-program.ts'
 
 const program = new Command('flashsampling-bench')
-  .description('FlashSampling: demo, verify and benchmarks')
+  .description('FlashSampling: demo, browser page, verify and benchmarks')
   .addCommand(createDemoCommand())
+  .addCommand(createPageCommand())
   .addCommand(createVerifyCommand())
   .addCommand(createRunCommand())
   .addCommand(createReportCommand())

@@ -151,9 +151,9 @@ describe('runDemo()', () => {
 
   it('refuses prompts that are empty or exceed the context', async () => {
     const model = await modelFile()
-    await expect(run(model, { raw: true, prompts: [''] })).rejects.toThrow(/a prompt is empty/)
+    await expect(run(model, { raw: true, prompts: [''] })).rejects.toThrow(/"prompt" is empty/)
     await expect(run(model, { maxTokens: 250 })).rejects.toThrow(
-      /exceed the 256 tokens.*--max-tokens/,
+      /exceed the 256 tokens.*lower "maxTokens"/,
     )
   })
 })

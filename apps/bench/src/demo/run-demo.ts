@@ -8,13 +8,12 @@ import {
   createCpuBackend,
   createSampler,
   type LmHeadShard,
-  normalizeParams,
   type Sampler,
   type SamplingParams,
 } from '@flashsampling/core'
 import { formatBytes } from '../ui/format-bytes.ts'
 import { Progress } from '../ui/progress.ts'
-import { UserError } from '../ui/user-error.ts'
+import { checkRequest, encodePrompt } from './check-request.ts'
 import { fetchModel } from './fetch-model.ts'
 import { openFileSource } from './file-source.ts'
 import { type GeneratedToken, type GenerationStats, generate, rowSeed } from './generate.ts'
@@ -64,7 +63,7 @@ export interface DemoStreams {
  * @throws {UserError} when the model cannot be used or an option is wrong.
  */
 export async function runDemo(options: DemoOptions, streams: DemoStreams): Promise<boolean> {
-  checkOptions(options)
+  checkRequest({ ...options.params, seed: options.seed }, options.maxTokens)
   const { threads, kernels } = options
   const backend = createCpuBackend({ threads, kernels })
   const path = options.model ?? (await fetchModel(SMOLLM2, streams.log))
@@ -108,35 +107,14 @@ async function loadWithProgress(model: OpenModel): ReturnType<OpenModel['loadWei
   }
 }
 
-/** Finds wrong values before anything is downloaded; the messages are core's own. */
-function checkOptions(options: DemoOptions): void {
-  // Token ids play no part here, so any vocabulary size serves.
-  normalizeParams({ ...options.params, seed: options.seed }, Number.MAX_SAFE_INTEGER)
-  if (!Number.isSafeInteger(options.maxTokens) || options.maxTokens < 1) {
-    throw new UserError(
-      `Cannot generate text as "maxTokens" must be a whole number >= 1: current value is ${options.maxTokens}`,
-    )
-  }
-}
-
+/** Encodes the prompts; each is a row of the batch. */
 function encodePrompts(options: DemoOptions, model: OpenModel, path: string): number[][] {
+  const { raw, maxTokens, prompts } = options
   const { tokenizer, config } = model
   const { contextLength } = config
-  return options.prompts.map((prompt) => {
-    const tokenIds = tokenizer.encode(options.raw ? prompt : tokenizer.applyChatTemplate(prompt))
-    if (tokenIds.length === 0) {
-      throw new UserError(
-        'Cannot generate text as a prompt is empty: pass --prompt with at least one character',
-      )
-    }
-    if (tokenIds.length + options.maxTokens > contextLength) {
-      throw new UserError(
-        `Cannot generate text as a prompt of ${tokenIds.length} tokens and ${options.maxTokens} new ones exceed the ` +
-          `${contextLength} tokens of ${path}: shorten the prompt or lower --max-tokens`,
-      )
-    }
-    return tokenIds
-  })
+  return prompts.map((prompt) =>
+    encodePrompt(prompt, { tokenizer, contextLength, raw, maxTokens, modelName: path }),
+  )
 }
 
 /** Everything that generation needs, loaded. */

@@ -1,0 +1,230 @@
+/**
+ * The page: form, text, plot and messages. Everything that takes time happens in the worker.
+ *
+ * @module
+ */
+import { MODEL_INFO_PATH, MODEL_PATH, type ServedModel } from '../src/server/page-routes.ts'
+import { messageOf } from '../src/ui/user-error.ts'
+import { elementOf } from './elements.ts'
+import { EngineClient, WorkerLostError } from './engine-client.ts'
+import type {
+  BackendKind,
+  GeneratedStep,
+  GenerationSummary,
+  ModelInfo,
+  Verification,
+  WorkProgress,
+} from './engine-types.ts'
+import { ModelPicker } from './model-picker.ts'
+import { Settings } from './settings.ts'
+import { StatusBar } from './status-bar.ts'
+import { StepPlot } from './step-plot.ts'
+import { StepTable, showFigures } from './step-table.ts'
+
+/** What is running. */
+type Work = 'load' | 'generate' | 'verify'
+
+const engine = new EngineClient()
+const settings = new Settings()
+const status = new StatusBar()
+const plot = new StepPlot()
+const table = new StepTable()
+const picker = new ModelPicker({ onFile: loadFile, onServed: loadServed })
+
+const form = elementOf('form', HTMLFormElement)
+const generateButton = elementOf('generate', HTMLButtonElement)
+const stopButton = elementOf('stop', HTMLButtonElement)
+const verifyButton = elementOf('verify', HTMLButtonElement)
+const text = elementOf('text', HTMLDivElement)
+const verdict = elementOf('verdict', HTMLParagraphElement)
+const errorBox = elementOf('error', HTMLDivElement)
+
+let model: ModelInfo | null = null
+let work: Work | null = null
+let steps: GeneratedStep[] = []
+
+form.addEventListener('submit', (event) => {
+  event.preventDefault()
+  void perform('generate', generate)
+})
+form.addEventListener('keydown', (event) => {
+  if (event.key === 'Enter' && event.ctrlKey) form.requestSubmit()
+})
+document.addEventListener('keydown', (event) => {
+  if (event.key === 'Escape' && !stopButton.disabled) engine.stop()
+})
+stopButton.addEventListener('click', () => engine.stop())
+verifyButton.addEventListener('click', () => void perform('verify', verify))
+elementOf('error-close', HTMLButtonElement).addEventListener('click', () => {
+  showError('')
+  form.querySelector<HTMLElement>('#prompt')?.focus()
+})
+void start()
+
+async function start(): Promise<void> {
+  try {
+    const environment = await engine.describe()
+    const { webgpu, webgpuReason, hasThreads } = environment
+    settings.offerBackends(environment)
+    const threads = hasThreads
+      ? ''
+      : ' The page is not cross-origin isolated: the CPU has one thread.'
+    elementOf('environment', HTMLParagraphElement).textContent =
+      (webgpu === null
+        ? `WebGPU is missing (${webgpuReason}): the page goes on with the CPU.`
+        : `WebGPU: ${webgpu}.`) + threads
+  } catch (error) {
+    showError(messageOf(error))
+  }
+  picker.offerServed(await findServedModel())
+  showState()
+}
+
+/** Asks the server for its model; other servers of the page have none. */
+async function findServedModel(): Promise<ServedModel | null> {
+  try {
+    const response = await fetch(`.${MODEL_INFO_PATH}`)
+    return response.ok ? ((await response.json()) as ServedModel | null) : null
+  } catch {
+    return null
+  }
+}
+
+/** Runs one piece of work at a time, shows what went wrong, and leaves the page usable. */
+async function perform(kind: Work, action: () => Promise<string>): Promise<void> {
+  if (work !== null) return
+  work = kind
+  showError('')
+  settings.markField('')
+  showState()
+  try {
+    status.say(await action())
+  } catch (error) {
+    if (error instanceof WorkerLostError) {
+      model = null
+      picker.showModel('')
+    }
+    status.say('')
+    showError(messageOf(error))
+    settings.markField(messageOf(error))
+  } finally {
+    work = null
+    status.showProgress(null)
+    showState()
+  }
+}
+
+function loadFile(file: File): void {
+  void perform('load', () => load(file, file.name))
+}
+
+function loadServed(served: ServedModel): void {
+  const address = new URL(`.${MODEL_PATH}`, location.href).href
+  void perform('load', () => load(address, served.name))
+}
+
+async function load(source: Blob | string, name: string): Promise<string> {
+  status.say(`Loading ${name}…`)
+  model = await engine.load(source, name, showProgress)
+  const { numBlocks, vocabSize, hiddenSize, headDtype, contextLength } = model
+  const count = (value: number): string => value.toLocaleString('en')
+  picker.showModel(
+    `${name}: ${numBlocks} blocks, hidden size ${count(hiddenSize)}, vocabulary of ${count(vocabSize)} tokens, ` +
+      `LM head in ${headDtype}, at most ${count(contextLength)} tokens.`,
+  )
+  clearSteps()
+  return `${name} is loaded. Press Generate.`
+}
+
+async function generate(): Promise<string> {
+  const request = settings.read()
+  const { vocabSize = 0 } = model ?? {}
+  let backend: BackendKind = 'cpu'
+  let description = ''
+  const summary = await engine
+    .generate(request, {
+      onHead: (head) => {
+        backend = head.backend
+        description = head.description
+        clearSteps()
+        elementOf('notice', HTMLParagraphElement).textContent = head.notice
+        text.setAttribute('aria-busy', 'true')
+        status.say(`Writing; the LM head is on: ${description}.`)
+      },
+      onProgress: showProgress,
+      onStep: (step) => {
+        status.showProgress(null)
+        steps.push(step)
+        text.append(step.newText)
+        table.add(step)
+        plot.show(steps, request.maxTokens)
+        showFigures(steps, backend, vocabSize)
+      },
+    })
+    .finally(() => text.removeAttribute('aria-busy'))
+  text.append(summary.lastText)
+  return describeEnd(summary, description)
+}
+
+function describeEnd(summary: GenerationSummary, description: string): string {
+  const { promptTokens, promptMs, drawnTokens, reason } = summary
+  const how = {
+    'end token': 'The model ended the text',
+    maxTokens: 'The text was cut at the most tokens',
+    stopped: 'Stopped',
+  }[reason]
+  return (
+    `${how}: ${drawnTokens} tokens, LM head on ${description}. ` +
+    `The prompt of ${promptTokens} tokens took ${(promptMs / 1000).toFixed(1)} s.`
+  )
+}
+
+async function verify(): Promise<string> {
+  status.say('Recomputing the draws in float64…')
+  const result = await engine.verify(showProgress)
+  table.addVerdicts(result.verdicts)
+  verdict.textContent = describeVerification(result)
+  verdict.classList.toggle('good', result.differences === 0)
+  verdict.classList.toggle('bad', result.differences > 0)
+  return ''
+}
+
+function describeVerification(result: Verification): string {
+  const { verdicts, differences, withinMargin, margin, maxLogprobError } = result
+  return (
+    `${verdicts.length} tokens checked, ${differences} differences, ${withinMargin} within the margin of ` +
+    `${margin.toExponential(1)} nats; largest distance of a log-probability ${maxLogprobError.toExponential(1)}.`
+  )
+}
+
+function clearSteps(): void {
+  steps = []
+  text.textContent = ''
+  verdict.textContent = ''
+  table.clear()
+  plot.show(steps, 1)
+  showFigures(steps, 'cpu', 0)
+  elementOf('notice', HTMLParagraphElement).textContent = ''
+}
+
+/** Progress that arrives after its work has ended is too late to show. */
+function showProgress(progress: WorkProgress): void {
+  if (work !== null) status.showProgress(progress)
+}
+
+function showError(message: string): void {
+  elementOf('error-text', HTMLParagraphElement).textContent = message
+  errorBox.hidden = message === ''
+}
+
+/** Enables what can be done now; the focus never stays on a button that cannot be pressed any more. */
+function showState(): void {
+  const focused = document.activeElement
+  generateButton.disabled = work !== null || model === null
+  stopButton.disabled = work === null || work === 'load'
+  verifyButton.disabled = work !== null || steps.length === 0
+  picker.setEnabled(work === null)
+  if (!(focused instanceof HTMLButtonElement) || !focused.disabled) return
+  if (!stopButton.disabled) stopButton.focus()
+  else if (focused === stopButton && !generateButton.disabled) generateButton.focus()
+}
