@@ -1,6 +1,21 @@
 /**
- * onnxruntime-web beside the fused sampler: heads out of ONNX files, tensors on a shared device.
+ * ONNX models beside the fused sampler: LM heads out of ONNX files, models without their head, and tensors that
+ * onnxruntime-web leaves on the GPU.
  *
  * @module
  */
-export type { LmHead } from '@flashsampling/core'
+export {
+  type CutOnnxLmHeadOptions,
+  type CutOnnxModel,
+  cutOnnxLmHead,
+  type ExternalDataCopy,
+} from './cut-head.ts'
+export {
+  InvalidOnnxModelError,
+  UnsupportedOnnxModelError,
+  UnsupportedTensorError,
+} from './errors.ts'
+export type { OnnxModelBytes } from './graph.ts'
+export { inspectOnnxModel, type OnnxHeadInfo, type OnnxModelInfo } from './inspect.ts'
+export { type OnnxLmHead, type ReadOnnxLmHeadOptions, readOnnxLmHead } from './read-head.ts'
+export type { ExternalDataLoader } from './tensor-data.ts'

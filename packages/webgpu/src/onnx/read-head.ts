@@ -1,0 +1,176 @@
+/**
+ * Reads LM heads out of ONNX files.
+ *
+ * @module
+ */
+import { bf16ToNumber, type LmHeadShard } from '@flashsampling/core'
+import { InvalidOnnxModelError, UnsupportedOnnxModelError } from './errors.ts'
+import { findHead, type NBitsHead } from './find-head.ts'
+import { dataTypeName, type OnnxModelBytes, type OnnxTensor, parseModel } from './graph.ts'
+import { type ExternalDataLoader, readTensorBytes } from './tensor-data.ts'
+
+/** Options of {@link readOnnxLmHead}. */
+export interface ReadOnnxLmHeadOptions {
+  /** Reads files beside the model; needed where the head's weights lie in one. @defaultValue none */
+  loadExternalData?: ExternalDataLoader | undefined
+  /** Name of the output with the logits. @defaultValue `logits`, or the only name that ends so */
+  logitsOutput?: string | undefined
+  /**
+   * Name of a constant `[vocabSize, hiddenSize]` of f32, f16 or bf16 to take as the head, for models that were exported
+   * without theirs but share it with the embedding. @defaultValue the head that the logits come from
+   */
+  initializer?: string | undefined
+}
+
+/** A head out of an ONNX model: one matrix with its data in memory. */
+export interface OnnxLmHead extends LmHeadShard {
+  /** `[vocabSize, hiddenSize]`, as in `LmHeadShard`. */
+  data: Float32Array | Uint16Array | Uint8Array
+}
+
+/**
+ * Reads the LM head of a model: of `MatMul`, `Gemm` and `FusedMatMul` as f32, f16 or bf16, of `MatMulNBits` as `nbits4`
+ * or `nbits8`.
+ *
+ * Nothing is converted but the order of a weight that is stored as `[hiddenSize, vocabSize]`; where the order is right, the
+ * result's arrays are views of `model`.
+ *
+ * @param model - The ONNX file, also one that {@link cutOnnxLmHead} wrote.
+ * @param options - Where files beside the model are read from, and which output or constant to take.
+ * @returns The head, ready for `createSampler` or a sampler of this package.
+ * @throws {InvalidOnnxModelError} when the bytes are no ONNX model, or weights are missing.
+ * @throws {UnsupportedOnnxModelError} when the model has no head that can be fused; says what it has.
+ */
+export async function readOnnxLmHead(
+  model: OnnxModelBytes,
+  options: ReadOnnxLmHeadOptions = {},
+): Promise<OnnxLmHead> {
+  const { loadExternalData: load, initializer } = options
+  const parsed = parseModel(model)
+  if (initializer !== undefined) {
+    const tensor = parsed.initializers.get(initializer)
+    if (tensor === undefined) throw missingInitializer(initializer, parsed.initializers)
+    return readNamed(tensor, load)
+  }
+  const { vocabSize, hiddenSize, storage } = findHead(parsed, options.logitsOutput)
+  const sizes = { vocabSize, hiddenSize }
+  if (storage.kind === 'nbits') return { ...sizes, ...(await readNBits(storage, load)) }
+  const { tensor } = storage.weight
+  const { dtype, data } = await readDense(tensor, load)
+  if (storage.isRowMajor) return { dtype, ...sizes, data }
+  return { dtype, ...sizes, data: transpose(data, hiddenSize, vocabSize) }
+}
+
+function missingInitializer(
+  name: string,
+  known: ReadonlyMap<string, OnnxTensor>,
+): UnsupportedOnnxModelError {
+  const matrices = [...known.values()]
+    .filter((tensor) => tensor.dims.length === 2)
+    .sort((a, b) => (b.dims[0] as number) - (a.dims[0] as number))
+  const shown = matrices.slice(0, 4).map((tensor) => `${tensor.name} [${tensor.dims.join(', ')}]`)
+  return new UnsupportedOnnxModelError(
+    `Cannot read the LM head as the ONNX model has no constant named "${name}": ` +
+      `its tallest matrices are ${shown.join('; ') || 'none'}`,
+    shown.join('; '),
+  )
+}
+
+async function readNamed(
+  tensor: OnnxTensor,
+  load: ExternalDataLoader | undefined,
+): Promise<OnnxLmHead> {
+  const [vocabSize = 0, hiddenSize = 0] = tensor.dims
+  if (tensor.dims.length !== 2 || DENSE_DTYPES[tensor.dataType] === undefined) {
+    const found = `${dataTypeName(tensor.dataType)} [${tensor.dims.join(', ')}]`
+    throw new UnsupportedOnnxModelError(
+      `Cannot read the LM head as "${tensor.name}" must be a matrix of float32, float16 or bfloat16: current one is ${found}`,
+      found,
+    )
+  }
+  return { vocabSize, hiddenSize, ...(await readDense(tensor, load)) }
+}
+
+const DENSE_DTYPES: Readonly<Record<number, 'f32' | 'f16' | 'bf16'>> = {
+  1: 'f32',
+  10: 'f16',
+  16: 'bf16',
+}
+
+async function readDense(
+  tensor: OnnxTensor,
+  load: ExternalDataLoader | undefined,
+): Promise<{ dtype: 'f32' | 'f16' | 'bf16'; data: Float32Array | Uint16Array }> {
+  const bytes = await readTensorBytes(tensor, load)
+  const dtype = DENSE_DTYPES[tensor.dataType] ?? 'f32'
+  return { dtype, data: dtype === 'f32' ? viewF32(bytes) : viewU16(bytes) }
+}
+
+async function readNBits(
+  storage: NBitsHead,
+  load: ExternalDataLoader | undefined,
+): Promise<Pick<OnnxLmHead, 'dtype' | 'data' | 'quantization'>> {
+  const { bits, blockSize, quants, scales, zeroPoints } = storage
+  const scaleBytes = await readTensorBytes(scales.tensor, load)
+  const data = await readTensorBytes(quants.tensor, load)
+  return {
+    dtype: bits === 4 ? 'nbits4' : 'nbits8',
+    data,
+    quantization: {
+      blockSize,
+      scales: readScales(scales.tensor, scaleBytes),
+      zeroPoints: zeroPoints ? await readTensorBytes(zeroPoints.tensor, load) : undefined,
+    },
+  }
+}
+
+function readScales(tensor: OnnxTensor, bytes: Uint8Array): Float32Array | Uint16Array {
+  const dtype = DENSE_DTYPES[tensor.dataType]
+  if (dtype === 'f32') return viewF32(bytes)
+  if (dtype === 'f16') return viewU16(bytes)
+  if (dtype === 'bf16') return Float32Array.from(viewU16(bytes), bf16ToNumber)
+  throw new InvalidOnnxModelError(
+    `Cannot read tensor "${tensor.name}" as scales must be float32, float16 or bfloat16: ` +
+      `current type is ${dataTypeName(tensor.dataType)}`,
+  )
+}
+
+/** The bytes as f32; copied only where they do not lie on a multiple of 4. */
+function viewF32(bytes: Uint8Array): Float32Array {
+  const aligned = bytes.byteOffset % 4 === 0 ? bytes : bytes.slice()
+  return new Float32Array(aligned.buffer, aligned.byteOffset, aligned.length / 4)
+}
+
+/** The bytes as u16; copied only where they do not lie on a multiple of 2. */
+function viewU16(bytes: Uint8Array): Uint16Array {
+  const aligned = bytes.byteOffset % 2 === 0 ? bytes : bytes.slice()
+  return new Uint16Array(aligned.buffer, aligned.byteOffset, aligned.length / 2)
+}
+
+/** Elements of a square that is turned around at a time: its lines stay in a first-level cache. */
+const SQUARE = 32
+
+/** `[rows, columns]` as `[columns, rows]`. */
+function transpose<T extends Float32Array | Uint16Array>(
+  source: T,
+  rows: number,
+  columns: number,
+): T {
+  const target = (
+    source instanceof Float32Array
+      ? new Float32Array(source.length)
+      : new Uint16Array(source.length)
+  ) as T
+  for (let row = 0; row < rows; row += SQUARE) {
+    const rowEnd = Math.min(row + SQUARE, rows)
+    for (let column = 0; column < columns; column += SQUARE) {
+      const columnEnd = Math.min(column + SQUARE, columns)
+      for (let c = column; c < columnEnd; c++) {
+        for (let r = row; r < rowEnd; r++) {
+          target[c * rows + r] = source[r * columns + c] as number
+        }
+      }
+    }
+  }
+  return target
+}

@@ -1,0 +1,370 @@
+import { createSampler, makeCase, readWeightRows } from '@flashsampling/core'
+import * as ort from 'onnxruntime-web'
+import { describe, expect, it } from 'vitest'
+import { inspectOnnxModel } from '../../src/onnx/inspect.ts'
+import { readOnnxLmHead } from '../../src/onnx/read-head.ts'
+import { type Attribute, encodeModel, type Initializer, type Node } from './onnx-writer.ts'
+import { type HeadKind, HIDDEN_SIZE, makeTinyDecoder, multiplyHead } from './tiny-decoder.ts'
+
+ort.env.wasm.numThreads = 1
+
+const V = 6
+const D = 4
+
+interface Graph {
+  nodes: Node[]
+  initializers: Initializer[]
+  /** Size of the last axis of the logits. */
+  vocabSize?: number | string
+  output?: string
+}
+
+/** A model that is nothing but a head of 6 tokens and 4 columns. */
+function headModel({ nodes, initializers, vocabSize = V, output = 'logits' }: Graph) {
+  return encodeModel({
+    nodes,
+    initializers,
+    inputs: [{ name: 'h', type: 'float32', dims: ['batch', 'sequence', D] }],
+    outputs: [{ name: output, type: 'float32', dims: ['batch', 'sequence', vocabSize] }],
+  })
+}
+
+function node(op: string, inputs: string[], output: string, more: Partial<Node> = {}): Node {
+  return { op, inputs, outputs: [output], ...more }
+}
+
+/** Row t, column d: 10 t + d. */
+const rows = Float32Array.from({ length: V * D }, (_, i) => 10 * Math.floor(i / D) + (i % D))
+/** The same, [D, V]. */
+const columns = Float32Array.from({ length: V * D }, (_, i) => 10 * (i % V) + Math.floor(i / V))
+
+function matrix(data: ArrayBufferView, dims: number[], more: Partial<Initializer> = {}) {
+  return { name: 'w', type: 'float32', dims, data, ...more } as Initializer
+}
+
+describe('readOnnxLmHead()', () => {
+  it.each<HeadKind>(['f32', 'f16', 'f16-cast', 'tied', 'nbits4', 'nbits8'])(
+    'reads a %s head with the weights that onnxruntime multiplies with',
+    async (kind) => {
+      const { bytes, lmHead } = makeTinyDecoder('window', kind)
+      const read = await readOnnxLmHead(bytes)
+      const { vocabSize } = lmHead
+      expect(readWeightRows(read, 0, vocabSize)).toEqual(readWeightRows(lmHead, 0, vocabSize))
+      // A model of the head alone, on hidden states of ours.
+      const { hiddenStates } = makeCase({ seed: 9n, vocabSize: 1, hiddenSize: HIDDEN_SIZE })
+      const expected = multiplyHead(read, hiddenStates)
+      const session = await ort.InferenceSession.create(makeTinyDecoder('none', kind).bytes)
+      const states = new ort.Tensor('float32', hiddenStates, [1, 1, HIDDEN_SIZE])
+      const { logits } = await session.run({ hidden: states })
+      // Half-precision products carry 11 bits; the others fp32 sums of 64 terms.
+      const tolerance = kind === 'f16' ? 2e-2 : 1e-4
+      const data = logits!.data as ArrayLike<number>
+      const actual = logits!.type === 'float16' ? widen(logits!.data as Uint16Array) : data
+      for (let token = 0; token < vocabSize; token++) {
+        expect(Math.abs(actual[token]! - expected[token]!)).toBeLessThan(tolerance)
+      }
+    },
+  )
+
+  it.each<[string, Graph]>([
+    [
+      'MatMul',
+      { nodes: [node('MatMul', ['h', 'w'], 'logits')], initializers: [matrix(columns, [D, V])] },
+    ],
+    [
+      'MatMul of values that are kept as float_data',
+      {
+        nodes: [node('MatMul', ['h', 'w'], 'logits')],
+        initializers: [matrix(columns, [D, V], { asTypedField: true })],
+      },
+    ],
+    [
+      'MatMul behind Transpose, Cast, Reshape and Identity',
+      {
+        nodes: [
+          node('Transpose', ['w'], 'wt', { attributes: { perm: [1, 0] } }),
+          node('MatMul', ['h', 'wt'], 'm'),
+          node('Cast', ['m'], 'c', { attributes: { to: 1 } }),
+          node('Reshape', ['c', 'shape'], 'r'),
+          node('Identity', ['r'], 'logits'),
+        ],
+        initializers: [
+          matrix(rows, [V, D]),
+          { name: 'shape', type: 'int64', dims: [3], data: BigInt64Array.of(0n, 0n, -1n) },
+        ],
+      },
+    ],
+    [
+      'MatMul behind a Slice of positions',
+      {
+        nodes: [
+          node('MatMul', ['h', 'w'], 'm'),
+          node('Slice', ['m', 'from', 'to', 'axes'], 'logits'),
+        ],
+        initializers: [
+          matrix(columns, [D, V]),
+          { name: 'from', type: 'int64', dims: [1], data: BigInt64Array.of(-1n) },
+          { name: 'to', type: 'int64', dims: [1], data: BigInt64Array.of(9223372036854775807n) },
+          { name: 'axes', type: 'int64', dims: [1], data: BigInt64Array.of(1n) },
+        ],
+      },
+    ],
+    [
+      'Gemm with transB',
+      {
+        nodes: [node('Gemm', ['h', 'w'], 'logits', { attributes: { transB: 1 } })],
+        initializers: [matrix(rows, [V, D])],
+      },
+    ],
+    [
+      'FusedMatMul',
+      {
+        nodes: [
+          node('FusedMatMul', ['h', 'w'], 'logits', {
+            domain: 'com.microsoft',
+            attributes: { transB: 1, alpha: { float: 1 } },
+          }),
+        ],
+        initializers: [matrix(rows, [V, D])],
+      },
+    ],
+    [
+      'an output of another name',
+      {
+        nodes: [node('MatMul', ['h', 'w'], 'lm_logits')],
+        initializers: [matrix(columns, [D, V])],
+        output: 'lm_logits',
+      },
+    ],
+  ])('finds the head in %s', async (_, graph) => {
+    const head = await readOnnxLmHead(headModel(graph))
+    expect(head).toMatchObject({ dtype: 'f32', vocabSize: V, hiddenSize: D })
+    expect(head.data).toEqual(rows)
+  })
+
+  it('keeps bf16 and f16 as they are stored, behind a cast as well', async () => {
+    const bits = Uint16Array.from({ length: V * D }, (_, i) => 0x3c00 + i)
+    for (const [type, dtype] of [
+      ['bfloat16', 'bf16'],
+      ['float16', 'f16'],
+    ] as const) {
+      for (const asTypedField of [false, true]) {
+        const nodes = [
+          node('Cast', ['w'], 'wide', { attributes: { to: 1 } }),
+          node('Transpose', ['wide'], 't'),
+          node('MatMul', ['h', 't'], 'logits'),
+        ]
+        const initializers = [matrix(bits, [V, D], { type, asTypedField })]
+        const head = await readOnnxLmHead(headModel({ nodes, initializers }))
+        expect(head.dtype).toBe(dtype)
+        expect(head.data).toEqual(bits)
+      }
+    }
+  })
+
+  it('asks the loader for exactly the bytes of the head in a file beside the model', async () => {
+    const data = { location: 'weights/model.onnx_data', offset: 4096, length: V * D * 4 }
+    const initializers = [{ ...matrix(columns, [D, V]), data }]
+    const model = headModel({ nodes: [node('MatMul', ['h', 'w'], 'logits')], initializers })
+    const asked: unknown[] = []
+    const head = await readOnnxLmHead(model, {
+      loadExternalData: async (place) => {
+        asked.push(place)
+        return new Uint8Array(columns.buffer)
+      },
+    })
+    expect(asked).toEqual([data])
+    expect(head.data).toEqual(rows)
+    await expect(readOnnxLmHead(model)).rejects.toMatchObject({
+      code: 'INVALID_ONNX_MODEL',
+      message:
+        'Cannot read tensor "w" as it lies in the file "weights/model.onnx_data" beside the model: pass "loadExternalData", which reads that file',
+    })
+    const short = { loadExternalData: () => new Uint8Array(5) }
+    await expect(readOnnxLmHead(model, short)).rejects.toThrow(
+      'Cannot read tensor "w" as its shape [4, 6] of float32 needs 96 bytes: current data has 5',
+    )
+  })
+
+  it('takes a constant by its name, for models that were exported without a head', async () => {
+    const { bytes } = makeTinyDecoder('window', 'tied')
+    const head = await readOnnxLmHead(bytes, { initializer: 'embedding' })
+    expect(head.data).toEqual((await readOnnxLmHead(bytes)).data)
+    await expect(readOnnxLmHead(bytes, { initializer: 'wte' })).rejects.toThrow(
+      'Cannot read the LM head as the ONNX model has no constant named "wte": its tallest matrices are embedding [320, 64]; down [128, 64]; up [64, 128]',
+    )
+    await expect(readOnnxLmHead(bytes, { initializer: 'axis' })).rejects.toMatchObject({
+      code: 'UNSUPPORTED_ONNX_MODEL',
+      found: 'int64 []',
+    })
+  })
+
+  it('gives a head that core samples from', async () => {
+    const { bytes } = makeTinyDecoder('window', 'nbits4')
+    await using sampler = await createSampler({ lmHead: await readOnnxLmHead(bytes) })
+    const hiddenStates = new Float32Array(HIDDEN_SIZE).fill(0.5)
+    const { tokenIds } = await sampler.sample({ hiddenStates, params: { seed: 1n } })
+    expect(tokenIds).toHaveLength(1)
+  })
+
+  const plain = matrix(columns, [D, V])
+  const scaleOf = (value: number): Attribute => ({ float: value })
+  it.each<[string, Graph, string]>([
+    [
+      'soft-capped logits',
+      {
+        nodes: [
+          node('MatMul', ['h', 'w'], 'm'),
+          node('Div', ['m', 'cap'], 'd'),
+          node('Tanh', ['d'], 'logits'),
+        ],
+        initializers: [plain, { ...matrix(Float32Array.of(30), []), name: 'cap' }],
+      },
+      'current origin is Tanh <- Div; sample from its logits with createOnnxLogitsSampler()',
+    ],
+    [
+      'a bias',
+      {
+        nodes: [node('Gemm', ['h', 'w', 'b'], 'logits')],
+        initializers: [plain, { ...matrix(new Float32Array(V), [V]), name: 'b' }],
+      },
+      'needs a Gemm that adds nothing: current one has the bias b',
+    ],
+    [
+      'a scale',
+      {
+        nodes: [node('Gemm', ['h', 'w'], 'logits', { attributes: { alpha: scaleOf(0.5) } })],
+        initializers: [plain],
+      },
+      'needs a Gemm that scales by 1: current one has alpha 0.5',
+    ],
+    [
+      'a Slice of the vocabulary',
+      {
+        nodes: [node('MatMul', ['h', 'w'], 'm'), node('Slice', ['m', 'i', 'i', 'i'], 'logits')],
+        initializers: [plain, { name: 'i', type: 'int64', dims: [1], data: BigInt64Array.of(2n) }],
+      },
+      'current origin is Slice <- MatMul',
+    ],
+    [
+      'fewer logits than rows',
+      { nodes: [node('MatMul', ['h', 'w'], 'logits')], initializers: [plain], vocabSize: 5 },
+      'current one has 5 logits of 6',
+    ],
+    [
+      'quantised activations',
+      { nodes: [node('MatMulInteger', ['h', 'w'], 'logits')], initializers: [plain] },
+      'current origin is MatMulInteger',
+    ],
+    [
+      'weights that are computed',
+      {
+        nodes: [node('Exp', ['w'], 'e'), node('MatMul', ['h', 'e'], 'logits')],
+        initializers: [plain],
+      },
+      'needs a MatMul that multiplies with constants of the model: current one has weights from Exp',
+    ],
+    [
+      'weights of whole numbers',
+      {
+        nodes: [node('MatMul', ['h', 'w'], 'logits')],
+        initializers: [matrix(new Int32Array(V * D), [D, V], { type: 'int32' })],
+      },
+      'needs a MatMul that multiplies float32 or float16: current one has int32',
+    ],
+    [
+      'another name of the output',
+      {
+        nodes: [node('MatMul', ['h', 'w'], 'scores')],
+        initializers: [plain],
+        output: 'scores',
+      },
+      'as no output is named "logits": current outputs are scores; name the right one as "logitsOutput"',
+    ],
+    [
+      'two bits',
+      {
+        nodes: [
+          node('MatMulNBits', ['h', 'w', 'w'], 'logits', {
+            domain: 'com.microsoft',
+            attributes: { bits: 2, K: D, N: V, block_size: 16 },
+          }),
+        ],
+        initializers: [plain],
+      },
+      'needs a MatMulNBits that has 4 or 8 bits: current one has 2 bits',
+    ],
+    [
+      'floating zero points',
+      {
+        nodes: [
+          node('MatMulNBits', ['h', 'w', 'w', 'w'], 'logits', {
+            domain: 'com.microsoft',
+            attributes: { bits: 4, K: D, N: V, block_size: 16 },
+          }),
+        ],
+        initializers: [plain],
+      },
+      'needs a MatMulNBits that packs zero points as uint8: current one has zero points of float32',
+    ],
+  ])('says what it found instead of a head: %s', async (_, graph, message) => {
+    const model = headModel(graph)
+    const failure = readOnnxLmHead(model)
+    await expect(failure).rejects.toThrow(message)
+    await expect(failure).rejects.toMatchObject({ code: 'UNSUPPORTED_ONNX_MODEL' })
+    expect(inspectOnnxModel(model)).toMatchObject({ head: null })
+    expect(inspectOnnxModel(model).headProblem).toContain(message)
+  })
+
+  it('says when the bytes are no model, or cut off', async () => {
+    const text = new TextEncoder().encode('<!doctype html><title>404</title>')
+    await expect(readOnnxLmHead(text)).rejects.toMatchObject({ code: 'INVALID_ONNX_MODEL' })
+    await expect(readOnnxLmHead(new Uint8Array(0))).rejects.toThrow(
+      'Cannot read the ONNX model as its 0 bytes hold no graph: pass the content of a .onnx file',
+    )
+    const { bytes } = makeTinyDecoder('window', 'f32')
+    for (const length of [1, 100, 1000, 100_000, bytes.length - 1]) {
+      await expect(readOnnxLmHead(bytes.subarray(0, length))).rejects.toMatchObject({
+        code: 'INVALID_ONNX_MODEL',
+      })
+    }
+  })
+})
+
+describe('inspectOnnxModel()', () => {
+  it('describes inputs, outputs and head', () => {
+    expect(inspectOnnxModel(makeTinyDecoder('cached', 'nbits4').bytes)).toEqual({
+      inputs: ['input_ids', 'past_keys', 'past_values'],
+      outputs: ['logits', 'keys', 'values'],
+      hiddenStatesOutput: null,
+      head: {
+        op: 'MatMulNBits',
+        dtype: 'nbits4',
+        vocabSize: 320,
+        hiddenSize: 64,
+        hiddenStatesType: 'float32',
+        logitsOutput: 'logits',
+        hiddenStatesTensor: '/model/norm/output',
+      },
+      headProblem: null,
+    })
+    expect(inspectOnnxModel(makeTinyDecoder('window', 'f16').bytes).head).toMatchObject({
+      op: 'MatMul',
+      dtype: 'f16',
+      hiddenStatesType: 'float16',
+      hiddenStatesTensor: 'half_hidden',
+    })
+  })
+
+  it('recognises models that were exported without a head', () => {
+    const graph = { nodes: [node('Tanh', ['h'], 'hidden_states')], initializers: [] }
+    const info = inspectOnnxModel(headModel({ ...graph, output: 'hidden_states', vocabSize: D }))
+    expect(info).toMatchObject({ hiddenStatesOutput: 'hidden_states', head: null })
+    expect(info.headProblem).toContain('the weight as "initializer"')
+  })
+})
+
+function widen(bits: Uint16Array): Float32Array {
+  const half = { dtype: 'f16', vocabSize: 1, hiddenSize: bits.length, data: bits } as const
+  return readWeightRows(half, 0, 1)
+}
