@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import random
 import time
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
@@ -73,7 +74,10 @@ class Timed:
 
 
 def time_in_turns(contenders: Sequence[Timed], *, seconds: float, warm_up_seconds: float, least_samples: int) -> None:
-    """Times contenders in turn, the order rotating by one each round.
+    """Times contenders in turn, each round in a random order.
+
+    What ran before leaves traces: results in the cache that are still to be written, a clock that has fallen.
+    A random order spreads them over all contenders.
 
     Args:
         contenders: Captured contenders; each gets as many samples as the others.
@@ -113,5 +117,5 @@ def quick_median(calls: Sequence[Call], replays: int = 8) -> float:
 
 
 def _round(contenders: Sequence[Timed], number: int, *, timed: bool) -> None:
-    for position in range(len(contenders)):
-        contenders[(position + number) % len(contenders)].enqueue(timed=timed)
+    for contender in random.Random(number).sample(contenders, len(contenders)):
+        contender.enqueue(timed=timed)

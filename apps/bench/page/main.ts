@@ -9,6 +9,7 @@ import { elementOf } from './elements.ts'
 import { EngineClient, WorkerLostError } from './engine-client.ts'
 import type {
   BackendKind,
+  Environment,
   GeneratedStep,
   GenerationSummary,
   ModelInfo,
@@ -18,7 +19,7 @@ import type {
 import { ModelPicker } from './model-picker.ts'
 import { Settings } from './settings.ts'
 import { StatusBar } from './status-bar.ts'
-import { StepPlot } from './step-plot.ts'
+import { drawPlot } from './step-plot.ts'
 import { StepTable, showFigures } from './step-table.ts'
 
 /** What is running. */
@@ -27,7 +28,6 @@ type Work = 'load' | 'generate' | 'verify'
 const engine = new EngineClient()
 const settings = new Settings()
 const status = new StatusBar()
-const plot = new StepPlot()
 const table = new StepTable()
 const picker = new ModelPicker({ onFile: loadFile, onServed: loadServed })
 
@@ -42,6 +42,9 @@ const errorBox = elementOf('error', HTMLDivElement)
 let model: ModelInfo | null = null
 let work: Work | null = null
 let steps: GeneratedStep[] = []
+/** What the figures are about. */
+let run: { backend: BackendKind; maxTokens: number } = { backend: 'cpu', maxTokens: 1 }
+let frame = 0
 
 form.addEventListener('submit', (event) => {
   event.preventDefault()
@@ -59,25 +62,27 @@ elementOf('error-close', HTMLButtonElement).addEventListener('click', () => {
   showError('')
   form.querySelector<HTMLElement>('#prompt')?.focus()
 })
+new ResizeObserver(scheduleDrawing).observe(elementOf('plot', HTMLDivElement))
 void start()
 
 async function start(): Promise<void> {
+  picker.offerServed(await findServedModel())
+  showState()
   try {
     const environment = await engine.describe()
-    const { webgpu, webgpuReason, hasThreads } = environment
     settings.offerBackends(environment)
-    const threads = hasThreads
-      ? ''
-      : ' The page is not cross-origin isolated: the CPU has one thread.'
-    elementOf('environment', HTMLParagraphElement).textContent =
-      (webgpu === null
-        ? `WebGPU is missing (${webgpuReason}): the page goes on with the CPU.`
-        : `WebGPU: ${webgpu}.`) + threads
+    elementOf('environment', HTMLParagraphElement).textContent = describeEnvironment(environment)
   } catch (error) {
     showError(messageOf(error))
   }
-  picker.offerServed(await findServedModel())
-  showState()
+}
+
+function describeEnvironment({ webgpu, webgpuReason, hasThreads }: Environment): string {
+  const gpu =
+    webgpu === null
+      ? `WebGPU is missing (${webgpuReason}): the page goes on with the CPU.`
+      : `WebGPU: ${webgpu}.`
+  return hasThreads ? gpu : `${gpu} The page is not cross-origin isolated: the CPU has one thread.`
 }
 
 /** Asks the server for its model; other servers of the page have none. */
@@ -138,15 +143,13 @@ async function load(source: Blob | string, name: string): Promise<string> {
 
 async function generate(): Promise<string> {
   const request = settings.read()
-  const { vocabSize = 0 } = model ?? {}
-  let backend: BackendKind = 'cpu'
   let description = ''
   const summary = await engine
     .generate(request, {
       onHead: (head) => {
-        backend = head.backend
         description = head.description
         clearSteps()
+        run = { backend: head.backend, maxTokens: request.maxTokens }
         elementOf('notice', HTMLParagraphElement).textContent = head.notice
         text.setAttribute('aria-busy', 'true')
         status.say(`Writing; the LM head is on: ${description}.`)
@@ -157,8 +160,7 @@ async function generate(): Promise<string> {
         steps.push(step)
         text.append(step.newText)
         table.add(step)
-        plot.show(steps, request.maxTokens)
-        showFigures(steps, backend, vocabSize)
+        scheduleDrawing()
       },
     })
     .finally(() => text.removeAttribute('aria-busy'))
@@ -202,9 +204,18 @@ function clearSteps(): void {
   text.textContent = ''
   verdict.textContent = ''
   table.clear()
-  plot.show(steps, 1)
-  showFigures(steps, 'cpu', 0)
+  scheduleDrawing()
   elementOf('notice', HTMLParagraphElement).textContent = ''
+}
+
+/** Draws once a frame, however many steps arrive. */
+function scheduleDrawing(): void {
+  if (frame !== 0) return
+  frame = requestAnimationFrame(() => {
+    frame = 0
+    drawPlot(steps, run.maxTokens)
+    showFigures(steps, run.backend, model?.vocabSize ?? 0)
+  })
 }
 
 /** Progress that arrives after its work has ended is too late to show. */

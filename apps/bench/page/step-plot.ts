@@ -13,79 +13,51 @@ const COLORS: [string, string][] = [
   ['page', 'var(--other)'],
 ]
 
-/** Draws the steps so far, at most once a frame. */
-export class StepPlot {
-  readonly #figure = elementOf('plot-figure', HTMLElement)
-  readonly #container = elementOf('plot', HTMLDivElement)
-  readonly #caption = elementOf('plot-caption', HTMLElement)
-  #steps: readonly GeneratedStep[] = []
-  #maxTokens = 1
-  #frame = 0
-
-  constructor() {
-    new ResizeObserver(() => this.#schedule()).observe(this.#container)
-  }
-
-  /**
-   * Shows steps.
-   *
-   * @param steps - Steps so far; none hides the plot.
-   * @param maxTokens - Most steps there can be.
-   */
-  show(steps: readonly GeneratedStep[], maxTokens: number): void {
-    this.#steps = steps
-    this.#maxTokens = maxTokens
-    this.#figure.hidden = steps.length === 0
-    this.#schedule()
-  }
-
-  #schedule(): void {
-    if (this.#frame !== 0) return
-    this.#frame = requestAnimationFrame(() => {
-      this.#frame = 0
-      this.#draw()
-    })
-  }
-
-  #draw(): void {
-    const steps = this.#steps
-    const width = this.#container.clientWidth
-    if (steps.length === 0 || width === 0) return
-    const parts = steps.flatMap(({ step, bodyMs, headMs, totalMs }) => {
-      const times = { body: bodyMs, head: headMs, page: Math.max(0, totalMs - bodyMs - headMs) }
-      return COLORS.map(([part]) => ({ step, part, ms: times[part as keyof typeof times] }))
-    })
-    const { length } = steps
-    // Grows in jumps, so that the bars do not move with every token.
-    const shown = Math.min(this.#maxTokens, Math.max(16, 2 ** Math.ceil(Math.log2(length))))
-    const svg = Plot.plot({
-      width,
-      height: Math.round(Math.min(260, 120 + width / 4)),
-      marginLeft: 44,
-      marginRight: 4,
-      marginBottom: 36,
-      ariaLabel: 'Time of each step in milliseconds, stacked: body, LM head and draw, page',
-      x: { label: 'step →', domain: [0, Math.max(shown, length)], ticks: Math.min(8, width / 60) },
-      y: { label: '↑ ms', grid: true, zero: true, ticks: 5 },
-      color: { domain: COLORS.map(([part]) => part), range: COLORS.map(([, color]) => color) },
-      marks: [
-        Plot.rectY(parts, {
-          x1: (part: { step: number }) => part.step,
-          x2: (part: { step: number }) => part.step + 1,
-          y: 'ms',
-          fill: 'part',
-          insetLeft: width / shown > 4 ? 0.5 : 0,
-          insetRight: width / shown > 4 ? 0.5 : 0,
-          title: ({ step, part, ms }: (typeof parts)[number]) =>
-            `step ${step}, ${part}: ${ms.toFixed(1)} ms`,
-        }),
-        Plot.ruleY([0]),
-      ],
-    })
-    svg.setAttribute('role', 'img')
-    this.#container.replaceChildren(svg)
-    this.#caption.textContent =
-      `${length} ${length === 1 ? 'step' : 'steps'}. ` +
-      'Step 0 draws from what the prompt left behind and has no body of its own.'
-  }
+/**
+ * Draws the steps so far into the page.
+ *
+ * @param steps - Steps so far; none hides the plot.
+ * @param maxTokens - Most steps there can be.
+ */
+export function drawPlot(steps: readonly GeneratedStep[], maxTokens: number): void {
+  const container = elementOf('plot', HTMLDivElement)
+  elementOf('plot-figure', HTMLElement).hidden = steps.length === 0
+  const width = container.clientWidth
+  if (steps.length === 0 || width === 0) return
+  const parts = steps.flatMap(({ step, bodyMs, headMs, totalMs }) => {
+    const times = { body: bodyMs, head: headMs, page: Math.max(0, totalMs - bodyMs - headMs) }
+    return COLORS.map(([part]) => ({ step, part, ms: times[part as keyof typeof times] }))
+  })
+  const { length } = steps
+  // Grows in jumps, so that the bars do not move with every token.
+  const shown = Math.min(maxTokens, Math.max(16, 2 ** Math.ceil(Math.log2(length))))
+  const svg = Plot.plot({
+    width,
+    height: Math.round(Math.min(260, 120 + width / 4)),
+    marginLeft: 44,
+    marginRight: 4,
+    marginBottom: 36,
+    ariaLabel: 'Time of each step in milliseconds, stacked: body, LM head and draw, page',
+    x: { label: 'step →', domain: [0, Math.max(shown, length)], ticks: Math.min(8, width / 60) },
+    y: { label: '↑ ms', grid: true, zero: true, ticks: 5 },
+    color: { domain: COLORS.map(([part]) => part), range: COLORS.map(([, color]) => color) },
+    marks: [
+      Plot.rectY(parts, {
+        x1: (part: { step: number }) => part.step,
+        x2: (part: { step: number }) => part.step + 1,
+        y: 'ms',
+        fill: 'part',
+        insetLeft: width / shown > 4 ? 0.5 : 0,
+        insetRight: width / shown > 4 ? 0.5 : 0,
+        title: ({ step, part, ms }: (typeof parts)[number]) =>
+          `step ${step}, ${part}: ${ms.toFixed(1)} ms`,
+      }),
+      Plot.ruleY([0], { ariaHidden: 'true', ariaLabel: null as unknown as string }),
+    ],
+  })
+  svg.setAttribute('role', 'img')
+  container.replaceChildren(svg)
+  elementOf('plot-caption', HTMLElement).textContent =
+    `${length} ${length === 1 ? 'step' : 'steps'}. ` +
+    'Step 0 draws from what the prompt left behind and has no body of its own.'
 }

@@ -30,9 +30,9 @@ export class StepTable {
       String(step.step),
       visible(step.tokenText),
       `${(100 * Math.exp(step.logprob)).toFixed(1)} %`,
-      step.bodyMs.toFixed(1),
-      step.headMs.toFixed(1),
-      step.totalMs.toFixed(1),
+      step.bodyMs.toFixed(2),
+      step.headMs.toFixed(2),
+      step.totalMs.toFixed(2),
       String(step.readBackBytes),
       '',
     ]) {
