@@ -5,7 +5,7 @@
  * @module
  */
 import { InvalidOnnxModelError } from './errors.ts'
-import { type Field, readFields, readIntegers, readText } from './wire.ts'
+import { type Field, plainBytes, readFields, readIntegers, readText } from './wire.ts'
 
 /** Bytes of an ONNX file; those of tensors in files beside it are not among them. */
 export type OnnxModelBytes = Uint8Array | ArrayBuffer
@@ -114,7 +114,7 @@ const GRAPH = { node: 1, initializer: 5, input: 11, output: 12, valueInfo: 13 } 
  * @throws {InvalidOnnxModelError} when the bytes are no ONNX model.
  */
 export function parseModel(bytes: OnnxModelBytes): OnnxModel {
-  const file = bytes instanceof Uint8Array ? bytes : new Uint8Array(bytes)
+  const file = bytes instanceof Uint8Array ? plainBytes(bytes) : new Uint8Array(bytes)
   let graph: Uint8Array | null = null
   const otherModelFields: Uint8Array[] = []
   readFields(file, (field) => {

@@ -137,13 +137,13 @@ function readScales(tensor: OnnxTensor, bytes: Uint8Array): Float32Array | Uint1
 
 /** The bytes as f32; copied only where they do not lie on a multiple of 4. */
 function viewF32(bytes: Uint8Array): Float32Array {
-  const aligned = bytes.byteOffset % 4 === 0 ? bytes : bytes.slice()
+  const aligned = bytes.byteOffset % 4 === 0 ? bytes : new Uint8Array(bytes)
   return new Float32Array(aligned.buffer, aligned.byteOffset, aligned.length / 4)
 }
 
 /** The bytes as u16; copied only where they do not lie on a multiple of 2. */
 function viewU16(bytes: Uint8Array): Uint16Array {
-  const aligned = bytes.byteOffset % 2 === 0 ? bytes : bytes.slice()
+  const aligned = bytes.byteOffset % 2 === 0 ? bytes : new Uint8Array(bytes)
   return new Uint16Array(aligned.buffer, aligned.byteOffset, aligned.length / 2)
 }
 

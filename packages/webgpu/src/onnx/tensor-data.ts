@@ -5,7 +5,7 @@
  */
 import { InvalidOnnxModelError } from './errors.ts'
 import { dataTypeName, type ExternalPlace, type OnnxTensor } from './graph.ts'
-import { readFields, readIntegers } from './wire.ts'
+import { plainBytes, readFields, readIntegers } from './wire.ts'
 
 /**
  * Reads a stretch of a file beside the model, for example by a `Range` request.
@@ -83,7 +83,7 @@ async function readExternal(
         'pass "loadExternalData", which reads that file',
     )
   }
-  return load({ location, offset, length })
+  return plainBytes(await load({ location, offset, length }))
 }
 
 const RAW_DATA = 9

@@ -107,6 +107,11 @@ export function messageField(number: number, parts: readonly Uint8Array[]): Uint
   return [head, ...parts]
 }
 
+/** The same bytes without a subclass: `slice()` of a Node `Buffer` would not copy. */
+export function plainBytes(bytes: Uint8Array): Uint8Array {
+  return new Uint8Array(bytes.buffer, bytes.byteOffset, bytes.length)
+}
+
 /** Joins parts into one array of bytes. */
 export function concatBytes(parts: readonly Uint8Array[]): Uint8Array<ArrayBuffer> {
   const joined = new Uint8Array(parts.reduce((sum, part) => sum + part.length, 0))
