@@ -1,23 +1,28 @@
 /**
  * Composes the shaders: expands `#include "file.wgsl"` (each file once), strips comments and spare white space, and
- * writes `src/shaders.generated.ts` with one string constant a kernel.
+ * writes `src/shaders.generated.ts` with one string constant a file.
  *
- * Kernels are the files of `src/shaders`; files of `src/shaders/include` are only included.
+ * Files of `src/shaders` are kernels; those of its folders are parts that kernels include or that a pipeline chooses.
+ * `include/` holds the former, which get no constant of their own.
  */
 import { readdirSync, readFileSync, writeFileSync } from 'node:fs'
-import { basename, dirname, join, relative } from 'node:path'
+import { dirname, join, relative } from 'node:path'
 import { fileURLToPath } from 'node:url'
 
 const root = fileURLToPath(new URL('..', import.meta.url))
 const folder = join(root, 'src/shaders')
 const output = join(root, 'src/shaders.generated.ts')
 
-const kernels = readdirSync(folder)
-  .filter((name) => name.endsWith('.wgsl'))
+const files = readdirSync(folder, { recursive: true, encoding: 'utf8' })
+  .map((name) => name.replaceAll('\\', '/'))
+  .filter((name) => name.endsWith('.wgsl') && !name.startsWith('include/'))
   .sort()
-const constants = kernels.map((name) => {
-  const source = minify(expand(join(folder, name), new Set()))
-  const constant = basename(name, '.wgsl').toUpperCase()
+const constants = files.map((name) => {
+  const source = strip(expand(join(folder, name), new Set()))
+  const constant = name
+    .replace(/\.wgsl$/, '')
+    .replace('/', '_')
+    .toUpperCase()
   return `/** \`src/shaders/${name}\` with its includes. */\nexport const ${constant}: string = ${JSON.stringify(source)}\n`
 })
 writeFileSync(
@@ -49,9 +54,8 @@ function expand(file, seen) {
  *
  * @param {string} source
  */
-function minify(source) {
+function strip(source) {
   return source
-    .replace(/\/\*[\s\S]*?\*\//g, '')
     .replace(/\/\/.*$/gm, '')
     .split('\n')
     .map((line) => line.trim())

@@ -3,4 +3,5 @@
  *
  * @module
  */
-export type { LmHead } from '@flashsampling/core'
+export { DeviceLostError, ShaderCompileError, WebGpuError } from './errors.ts'
+export { createWebGpuBackend, type WebGpuBackend } from './webgpu-backend.ts'

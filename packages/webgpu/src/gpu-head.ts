@@ -1,0 +1,231 @@
+/**
+ * A head in GPU memory: pieces that fit one binding each.
+ *
+ * @module
+ */
+import { type CheckedShard, UnsupportedDeviceError } from '@flashsampling/core'
+import type { DeviceState } from './device-state.ts'
+import { BUFFER_USAGE } from './gpu-constants.ts'
+import { convertRows, type StorageLayout, storageLayout } from './storage.ts'
+
+/** Part of a buffer. */
+export interface BufferRange {
+  buffer: GPUBuffer
+  offset: number
+  size: number
+}
+
+/** Rows of the vocabulary that one dispatch works on. */
+export interface HeadPiece {
+  layout: StorageLayout
+  weight: BufferRange
+  scales: BufferRange
+  offsets: BufferRange
+  /** What the shaders know as `shard`. */
+  uniform: GPUBuffer
+  numTokens: number
+  numTiles: number
+}
+
+/** A head in GPU memory. */
+export interface GpuHead {
+  pieces: HeadPiece[]
+  /** Tiles of all pieces. */
+  numTiles: number
+  /** Chunks of eight elements in a row. */
+  numChunks: number
+  hiddenSize: number
+  /** One past the highest token id. */
+  vocabSize: number
+  /** Memory of weights, scales and offsets, bytes. */
+  byteLength: number
+  /** Frees what was allocated for the head. */
+  destroy(): void
+}
+
+/** Rows of a piece are a multiple of this, so that each part of a larger buffer begins where bindings may. */
+const ROW_GRANULARITY = 256
+
+/** Most bytes that are converted and handed to the queue at a time. */
+const UPLOAD_BYTES = 32 * 2 ** 20
+
+const ACTION = 'load the LM head'
+
+/** Rows of a shard that one piece can hold. */
+export function rowsPerPiece(
+  layout: StorageLayout,
+  limits: GPUSupportedLimits,
+  tile: number,
+): number {
+  const { maxStorageBufferBindingSize, maxBufferSize, maxComputeWorkgroupsPerDimension } = limits
+  const bytes = Math.min(maxStorageBufferBindingSize, maxBufferSize)
+  const largestRow = Math.max(
+    layout.rowBytes,
+    layout.numBlocks * layout.scaleBytes,
+    layout.offsetRowBytes,
+  )
+  const rows = Math.min(Math.floor(bytes / largestRow), maxComputeWorkgroupsPerDimension * tile)
+  if (rows < 1) {
+    throw new UnsupportedDeviceError(
+      ACTION,
+      `maxStorageBufferBindingSize and maxBufferSize of at least ${largestRow} bytes, one row`,
+      `${bytes} bytes`,
+    )
+  }
+  return rows >= ROW_GRANULARITY ? rows - (rows % ROW_GRANULARITY) : rows
+}
+
+/**
+ * Uploads a head, in as many pieces as the device's limits ask for.
+ *
+ * @param state - The device.
+ * @param shards - Checked by core, ascending, data in memory.
+ * @returns The head, owned by the caller.
+ * @throws {OutOfMemoryError} when the GPU has not enough memory.
+ * @throws {UnsupportedDeviceError} when not even one row fits a binding.
+ * @throws {DeviceLostError} when the device is lost.
+ */
+export async function uploadHead(
+  state: DeviceState,
+  shards: readonly CheckedShard[],
+): Promise<GpuHead> {
+  const buffers: GPUBuffer[] = []
+  const destroy = (): void => {
+    for (const buffer of buffers) buffer.destroy()
+  }
+  const pieces: HeadPiece[] = []
+  let numTiles = 0
+  let byteLength = 0
+  try {
+    for (const shard of shards) {
+      const layout = storageLayout(shard)
+      const maxRows = rowsPerPiece(layout, state.device.limits, state.tuning.tile)
+      for (let start = 0; start < shard.vocabSize; start += maxRows) {
+        const numTokens = Math.min(maxRows, shard.vocabSize - start)
+        const piece = await uploadPiece(
+          state,
+          shard,
+          layout,
+          { start, numTokens, numTiles },
+          buffers,
+        )
+        pieces.push(piece)
+        numTiles += piece.numTiles
+        byteLength += piece.weight.size + piece.scales.size + piece.offsets.size
+      }
+    }
+  } catch (error) {
+    destroy()
+    throw error
+  }
+  const last = shards.at(-1) as CheckedShard
+  const { hiddenSize } = last
+  const vocabSize = last.vocabStart + last.vocabSize
+  const { numChunks } = (pieces[0] as HeadPiece).layout
+  return { pieces, numTiles, numChunks, hiddenSize, vocabSize, byteLength, destroy }
+}
+
+async function uploadPiece(
+  state: DeviceState,
+  shard: CheckedShard,
+  layout: StorageLayout,
+  place: { start: number; numTokens: number; numTiles: number },
+  buffers: GPUBuffer[],
+): Promise<HeadPiece> {
+  const { start, numTokens } = place
+  const rowBytes = {
+    weight: layout.rowBytes,
+    scales: layout.numBlocks * layout.scaleBytes,
+    offsets: layout.offsetRowBytes,
+  }
+  const sizes = Object.values(rowBytes).map((bytes) => Math.max(16, alignUp(numTokens * bytes, 4)))
+  const total = sizes.reduce((sum, size) => sum + size, 0)
+  const { device } = state
+  const { value, checked } = state.capture(
+    ACTION,
+    () => {
+      const created = sizes.map((size, i) =>
+        device.createBuffer({
+          label: `flashsampling ${['weight', 'scales', 'offsets'][i]}`,
+          size,
+          usage: BUFFER_USAGE.STORAGE | BUFFER_USAGE.COPY_DST,
+        }),
+      )
+      buffers.push(...created)
+      const piece = describePiece(state, layout, shard.vocabStart + start, place)
+      buffers.push(piece.uniform)
+      return { created, piece }
+    },
+    total,
+  )
+  await checked
+  const [weight, scales, offsets] = value.created as [GPUBuffer, GPUBuffer, GPUBuffer]
+  const rowsAtOnce = uploadRows(layout)
+  for (let row = 0; row < numTokens; row += rowsAtOnce) {
+    const rows = Math.min(rowsAtOnce, numTokens - row)
+    const part = convertRows(shard, layout, start + row, rows)
+    const upload = state.capture(ACTION, () => {
+      write(device, weight, row * rowBytes.weight, part.weight)
+      if (part.scales !== null) write(device, scales, row * rowBytes.scales, part.scales)
+      if (part.offsets !== null) write(device, offsets, row * rowBytes.offsets, part.offsets)
+    })
+    await upload.checked
+  }
+  const range = (buffer: GPUBuffer): BufferRange => ({ buffer, offset: 0, size: buffer.size })
+  return { ...value.piece, weight: range(weight), scales: range(scales), offsets: range(offsets) }
+}
+
+/** Rows of one upload: a multiple of 4, so that every part begins at a whole word. */
+function uploadRows(layout: StorageLayout): number {
+  return Math.max(4, Math.floor(UPLOAD_BYTES / layout.rowBytes / 4) * 4)
+}
+
+function write(device: GPUDevice, buffer: GPUBuffer, offset: number, bytes: Uint8Array): void {
+  const whole = bytes.byteLength - (bytes.byteLength % 4)
+  if (whole > 0) {
+    device.queue.writeBuffer(buffer, offset, bytes.buffer as ArrayBuffer, bytes.byteOffset, whole)
+  }
+  if (whole < bytes.byteLength) {
+    // The last part alone: copies are whole words.
+    const tail = new Uint8Array(4)
+    tail.set(bytes.subarray(whole))
+    device.queue.writeBuffer(buffer, offset + whole, tail)
+  }
+}
+
+/** The piece without its buffers of weights; allocates and fills its uniform buffer. */
+export function describePiece(
+  { device, tuning }: Pick<DeviceState, 'device' | 'tuning'>,
+  layout: StorageLayout,
+  vocabStart: number,
+  { numTokens, numTiles }: { numTokens: number; numTiles: number },
+): Omit<HeadPiece, 'weight' | 'scales' | 'offsets'> {
+  const words = Uint32Array.of(
+    vocabStart,
+    numTokens,
+    layout.numChunks,
+    // The elements of the weight buffer: two for a chunk of f32, one for the others.
+    layout.rowBytes / WEIGHT_WORD_BYTES[layout.chunk],
+    Math.log2(layout.blockSize / 8),
+    layout.numBlocks,
+    layout.offsetRowBytes,
+    numTiles,
+    0,
+    0,
+    0,
+    0,
+  )
+  const uniform = device.createBuffer({
+    label: 'flashsampling shard',
+    size: words.byteLength,
+    usage: BUFFER_USAGE.UNIFORM | BUFFER_USAGE.COPY_DST,
+  })
+  device.queue.writeBuffer(uniform, 0, words)
+  return { layout, uniform, numTokens, numTiles: Math.ceil(numTokens / tuning.tile) }
+}
+
+const WEIGHT_WORD_BYTES = { f32: 16, f16: 16, bf16: 16, int8: 8, int4: 4 } as const
+
+function alignUp(value: number, step: number): number {
+  return Math.ceil(value / step) * step
+}

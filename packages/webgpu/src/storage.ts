@@ -1,0 +1,228 @@
+/**
+ * How each storage format of a head lies in GPU memory, and the conversion from the bytes that callers hold.
+ *
+ * On the GPU a row is a whole number of chunks of eight elements. Quants, scales and offsets lie in buffers of their
+ * own, so that every load is aligned; the blocks of GGUF files, whose scales stand between the quants, are taken apart.
+ *
+ * @module
+ */
+import { type CheckedShard, f16ToNumber, STORAGE_FORMATS } from '@flashsampling/core'
+
+/** Bits of a stored weight: which shader reads it. */
+export type ChunkFormat = 'f32' | 'f16' | 'bf16' | 'int8' | 'int4'
+
+/** What is subtracted from a quant: one constant, packed zero points, or an offset in units of the weight. */
+export type OffsetFormat = 'constant' | 'packed' | 'float'
+
+/** Layout of one piece of a head in GPU memory. */
+export interface StorageLayout {
+  chunk: ChunkFormat
+  /** Chunks of eight elements that a row is multiplied over. */
+  numChunks: number
+  /** Bytes of a row in the weight buffer. */
+  rowBytes: number
+  /** Elements that share a scale; 8 for dense formats. */
+  blockSize: number
+  /** Blocks of a row; 0 for dense formats. */
+  numBlocks: number
+  scaleBytes: 0 | 2 | 4
+  offset: OffsetFormat
+  /** What is subtracted under `constant`. */
+  zeroPoint: number
+  /** Bytes of a row in the buffer of zero points or offsets. */
+  offsetRowBytes: number
+}
+
+/** Rows in GPU layout. */
+export interface ConvertedRows {
+  weight: Uint8Array
+  scales: Uint8Array | null
+  offsets: Uint8Array | null
+}
+
+/** Bytes of a chunk of eight elements. */
+const CHUNK_BYTES: Record<ChunkFormat, number> = { f32: 32, f16: 16, bf16: 16, int8: 8, int4: 4 }
+
+/**
+ * Layout of a shard on the GPU.
+ *
+ * @param shard - Checked by core.
+ * @returns The layout of all of its rows.
+ */
+export function storageLayout(shard: CheckedShard): StorageLayout {
+  const { dtype, hiddenSize, quantization } = shard
+  const numChunks = Math.ceil(hiddenSize / 8)
+  const dense = (chunk: ChunkFormat): StorageLayout => ({
+    ...{ chunk, numChunks, rowBytes: numChunks * CHUNK_BYTES[chunk], blockSize: 8, numBlocks: 0 },
+    ...{ scaleBytes: 0, offset: 'constant', zeroPoint: 0, offsetRowBytes: 0 },
+  })
+  const blocks = (
+    chunk: 'int8' | 'int4',
+    blockSize: number,
+    scaleBytes: 2 | 4,
+    zeroPoint: number,
+  ): StorageLayout => {
+    const numBlocks = Math.ceil(hiddenSize / blockSize)
+    const rowBytes = ((numBlocks * blockSize) / 8) * CHUNK_BYTES[chunk]
+    const layout = { chunk, numChunks, rowBytes, blockSize, numBlocks, scaleBytes, zeroPoint }
+    return { ...layout, offset: 'constant', offsetRowBytes: 0 }
+  }
+  switch (dtype) {
+    case 'f32':
+    case 'f16':
+    case 'bf16':
+      return dense(dtype)
+    case 'q8_0':
+      return blocks('int8', 32, 2, 128)
+    case 'q4_0':
+      return blocks('int4', 32, 2, 8)
+    case 'q4_1': {
+      const layout = blocks('int4', 32, 2, 0)
+      return { ...layout, offset: 'float', offsetRowBytes: layout.numBlocks * 2 }
+    }
+    case 'q6_k':
+      // Sixteen quants share d * scale, which fp32 holds exactly and fp16 does not.
+      return blocks('int8', 16, 4, 32)
+    case 'nbits4':
+    case 'nbits8': {
+      const { blockSize = 16, scales, zeroPoints } = quantization ?? {}
+      const bits = dtype === 'nbits4' ? 4 : 8
+      const zeroPoint = typeof zeroPoints === 'number' ? zeroPoints : 2 ** (bits - 1)
+      const scaleBytes = scales instanceof Float32Array ? 4 : 2
+      const layout = blocks(bits === 4 ? 'int4' : 'int8', blockSize, scaleBytes, zeroPoint)
+      if (!(zeroPoints instanceof Uint8Array)) return layout
+      return {
+        ...layout,
+        offset: 'packed',
+        offsetRowBytes: Math.ceil((layout.numBlocks * bits) / 8),
+      }
+    }
+  }
+}
+
+/**
+ * Converts rows of a shard whose data is in memory.
+ *
+ * @param shard - Checked by core.
+ * @param layout - Its layout on the GPU.
+ * @param firstRow - First row, counted from the start of the shard.
+ * @param numRows - Rows.
+ * @returns The bytes of the rows; views of the caller's memory where nothing has to change.
+ */
+export function convertRows(
+  shard: CheckedShard,
+  layout: StorageLayout,
+  firstRow: number,
+  numRows: number,
+): ConvertedRows {
+  const { dtype, hiddenSize } = shard
+  const data = shard.data as Float32Array | Uint16Array | Uint8Array
+  const sourceRowBytes = data.byteLength / shard.vocabSize
+  const bytes = new Uint8Array(
+    data.buffer,
+    data.byteOffset + firstRow * sourceRowBytes,
+    numRows * sourceRowBytes,
+  )
+  if (dtype === 'nbits4' || dtype === 'nbits8')
+    return nbitsRows(shard, layout, bytes, firstRow, numRows)
+  if (layout.numBlocks > 0) return ggufRows(shard, layout, bytes, numRows)
+  if (sourceRowBytes === layout.rowBytes) return { weight: bytes, scales: null, offsets: null }
+  const weight = new Uint8Array(numRows * layout.rowBytes)
+  const elementBytes = STORAGE_FORMATS[dtype].blockBytes
+  for (let row = 0; row < numRows; row++) {
+    const at = row * sourceRowBytes
+    weight.set(bytes.subarray(at, at + hiddenSize * elementBytes), row * layout.rowBytes)
+  }
+  return { weight, scales: null, offsets: null }
+}
+
+function nbitsRows(
+  { quantization }: CheckedShard,
+  layout: StorageLayout,
+  weight: Uint8Array,
+  firstRow: number,
+  numRows: number,
+): ConvertedRows {
+  const { scales, zeroPoints } = quantization as NonNullable<CheckedShard['quantization']>
+  const rowScales = scales.subarray(
+    firstRow * layout.numBlocks,
+    (firstRow + numRows) * layout.numBlocks,
+  )
+  const { offsetRowBytes } = layout
+  return {
+    weight,
+    scales: new Uint8Array(rowScales.buffer, rowScales.byteOffset, rowScales.byteLength),
+    offsets:
+      zeroPoints instanceof Uint8Array
+        ? zeroPoints.subarray(firstRow * offsetRowBytes, (firstRow + numRows) * offsetRowBytes)
+        : null,
+  }
+}
+
+function ggufRows(
+  { dtype }: CheckedShard,
+  layout: StorageLayout,
+  bytes: Uint8Array,
+  numRows: number,
+): ConvertedRows {
+  const view = new DataView(bytes.buffer, bytes.byteOffset, bytes.byteLength)
+  const weight = new Uint8Array(numRows * layout.rowBytes)
+  const scales = new Uint8Array(numRows * layout.numBlocks * layout.scaleBytes)
+  const offsets = layout.offset === 'float' ? new Uint8Array(numRows * layout.offsetRowBytes) : null
+  const { blockBytes, blockWeights } = STORAGE_FORMATS[dtype]
+  const outBytes = (blockWeights / 8) * CHUNK_BYTES[layout.chunk]
+  const scaleView = new DataView(scales.buffer)
+  for (let block = 0; block * blockBytes < bytes.byteLength; block++) {
+    const at = block * blockBytes
+    const out = weight.subarray(block * outBytes, (block + 1) * outBytes)
+    if (dtype === 'q6_k') {
+      takeQ6k(bytes, view, at, out, scaleView, block * 16)
+      continue
+    }
+    scales.set(bytes.subarray(at, at + 2), block * 2)
+    if (dtype === 'q8_0') {
+      // Signed bytes as unsigned ones about 128.
+      for (let i = 0; i < 32; i++) out[i] = (bytes[at + 2 + i] as number) ^ 0x80
+      continue
+    }
+    if (offsets !== null) offsets.set(bytes.subarray(at + 2, at + 4), block * 2)
+    takeNibbles(bytes.subarray(at + blockBytes - 16, at + blockBytes), out)
+  }
+  return { weight, scales, offsets }
+}
+
+/** GGUF keeps element i in the low nibble of byte i and element i + 16 in its high one; on the GPU they are in order. */
+function takeNibbles(quants: Uint8Array, out: Uint8Array): void {
+  for (let i = 0; i < 8; i++) {
+    const even = quants[2 * i] as number
+    const odd = quants[2 * i + 1] as number
+    out[i] = (even & 15) | ((odd & 15) << 4)
+    out[i + 8] = (even >> 4) | (odd & 0xf0)
+  }
+}
+
+function takeQ6k(
+  bytes: Uint8Array,
+  view: DataView,
+  at: number,
+  out: Uint8Array,
+  scales: DataView,
+  firstScale: number,
+): void {
+  const d = f16ToNumber(view.getUint16(at + 208, true))
+  for (let i = 0; i < 16; i++) {
+    scales.setFloat32((firstScale + i) * 4, d * view.getInt8(at + 192 + i), true)
+  }
+  for (let half = 0; half < 2; half++) {
+    for (let i = 0; i < 32; i++) {
+      const a = bytes[at + half * 64 + i] as number
+      const b = bytes[at + half * 64 + 32 + i] as number
+      const c = bytes[at + 128 + half * 32 + i] as number
+      const first = half * 128 + i
+      out[first] = (a & 15) | ((c & 3) << 4)
+      out[first + 32] = (b & 15) | (((c >> 2) & 3) << 4)
+      out[first + 64] = (a >> 4) | (((c >> 4) & 3) << 4)
+      out[first + 96] = (b >> 4) | ((c >> 6) << 4)
+    }
+  }
+}

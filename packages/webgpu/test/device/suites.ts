@@ -1,0 +1,88 @@
+/** Everything that is checked on a device, for Node, pages and machines with a GPU. */
+import { runConformance, runStatistics } from '@flashsampling/core'
+import { createWebGpuBackend } from '../../src/index.ts'
+import { type DeviceWish, openDevice } from '../support/open-device.ts'
+import { type Check, CheckContext } from './check.ts'
+import { NOISE_CHECKS } from './noise-checks.ts'
+
+/** All checks beside the conformance kit. */
+export const CHECKS: readonly Check[] = [...NOISE_CHECKS]
+
+/** One outcome, as a line of JSON. */
+export interface SuiteResult {
+  name: string
+  status: 'passed' | 'failed' | 'skipped'
+  detail?: string | undefined
+  durationMs: number
+}
+
+/** What to run. */
+export interface SuiteOptions {
+  suite: 'conformance' | 'checks' | 'statistics'
+  /** Only names that contain this text. */
+  filter?: string | undefined
+  /** Shortens the conformance kit. */
+  quick?: boolean | undefined
+  /** Draws of the statistics. */
+  draws?: number | undefined
+  /** Names that need not run again. */
+  skip?: readonly string[] | undefined
+  wish?: DeviceWish | undefined
+}
+
+/**
+ * Runs a suite.
+ *
+ * @param options - What to run.
+ * @param emit - Called after each part.
+ */
+export async function runSuite(
+  options: SuiteOptions,
+  emit: (result: SuiteResult) => void,
+): Promise<void> {
+  const { suite, filter = '', quick = false, wish = {} } = options
+  if (suite === 'checks') {
+    const skipped = new Set(options.skip)
+    for (const check of CHECKS) {
+      if (check.name.includes(filter) && !skipped.has(check.name)) emit(await runCheck(check, wish))
+    }
+    return
+  }
+  const { device } = await openDevice(wish)
+  try {
+    const backend = createWebGpuBackend(device)
+    if (suite === 'conformance') {
+      await runConformance(backend, {
+        filter,
+        quick,
+        onCase: ({ name, status, detail, reason, durationMs }) =>
+          emit({ name, status, detail: detail ?? reason, durationMs }),
+      })
+      return
+    }
+    const report = await runStatistics(backend, { draws: options.draws, filter })
+    for (const { name, status, reason, pValue, durationMs } of report.tests) {
+      emit({ name, status, detail: reason ?? `p = ${pValue}`, durationMs })
+    }
+  } finally {
+    device.destroy()
+  }
+}
+
+async function runCheck(check: Check, wish: DeviceWish): Promise<SuiteResult> {
+  const context = new CheckContext(wish)
+  const start = performance.now()
+  const { name } = check
+  try {
+    await check.run(context)
+    if (context.uncaptured.length > 0) {
+      throw new Error(`errors that nobody caught: ${context.uncaptured.join('; ')}`)
+    }
+    return { name, status: 'passed', durationMs: performance.now() - start }
+  } catch (error) {
+    const detail = error instanceof Error ? (error.stack ?? error.message) : String(error)
+    return { name, status: 'failed', detail, durationMs: performance.now() - start }
+  } finally {
+    await context.dispose()
+  }
+}
