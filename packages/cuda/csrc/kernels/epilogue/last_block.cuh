@@ -47,14 +47,54 @@ __device__ __forceinline__ LogMass merge_warp(LogMass mass) {
   return mass;
 }
 
-// The log-mass of one row from those of all parts in the workspace; the whole warp calls it, every lane gets it.
-__device__ __forceinline__ LogMass read_log_mass(const Workspace* workspace, uint32_t row, uint32_t num_parts) {
-  LogMass mass = {0.f, 0.f};
-  for (uint32_t part = threadIdx.x % kWarpSize; part < num_parts; part += kWarpSize) {
-    const float2 other = __ldcg(reinterpret_cast<const float2*>(&workspace->log_mass[row][part]));
-    mass = merge_log_mass(mass, {other.x, other.y});
+// The log-sum-exps of rows first_row, first_row + row_step, … from the log-masses of all parts in the workspace. The
+// whole warp calls it. Some rows at a time, so that reads and shuffles of one hide those of another: this runs while
+// all other multiprocessors stand idle.
+__device__ __forceinline__ void read_log_sum_exps(const Workspace* workspace, uint32_t first_row, uint32_t row_step,
+                                                  uint32_t num_rows, uint32_t num_parts, float* row_log_sum_exp) {
+  constexpr int kRows = 4;
+  const uint32_t lane_idx = threadIdx.x % kWarpSize;
+  for (uint32_t row = first_row; row < num_rows; row += kRows * row_step) {
+    const auto read = [&](int i, uint32_t part) {
+      const uint32_t read_row = min(row + i * row_step, num_rows - 1);
+      const float2 mass = __ldcg(reinterpret_cast<const float2*>(&workspace->log_mass[read_row][part]));
+      return LogMass{mass.y != 0.f ? mass.x : -INFINITY, mass.y};
+    };
+    float reference[kRows], sum[kRows];
+#pragma unroll
+    for (int i = 0; i < kRows; i++)
+      reference[i] = -INFINITY, sum[i] = 0.f;
+    for (uint32_t part = lane_idx; part < num_parts; part += kWarpSize) {
+#pragma unroll
+      for (int i = 0; i < kRows; i++)
+        reference[i] = fmaxf(reference[i], read(i, part).reference);
+    }
+#pragma unroll
+    for (uint32_t lanes = 1; lanes < kWarpSize; lanes *= 2) {
+#pragma unroll
+      for (int i = 0; i < kRows; i++)
+        reference[i] = fmaxf(reference[i], __shfl_xor_sync(kAllLanes, reference[i], lanes));
+    }
+    for (uint32_t part = lane_idx; part < num_parts; part += kWarpSize) {
+#pragma unroll
+      for (int i = 0; i < kRows; i++) {
+        const LogMass mass = read(i, part);
+        if (mass.sum != 0.f) sum[i] += mass.sum * expf(mass.reference - reference[i]);
+      }
+    }
+#pragma unroll
+    for (uint32_t lanes = 1; lanes < kWarpSize; lanes *= 2) {
+#pragma unroll
+      for (int i = 0; i < kRows; i++)
+        sum[i] += __shfl_xor_sync(kAllLanes, sum[i], lanes);
+    }
+    if (lane_idx == 0) {
+#pragma unroll
+      for (int i = 0; i < kRows; i++) {
+        if (row + i * row_step < num_rows) row_log_sum_exp[row + i * row_step] = log_sum_exp({reference[i], sum[i]});
+      }
+    }
   }
-  return merge_warp(mass);
 }
 
 // Called by all threads of every block after they have published. row_log_sum_exp: shared, a float for each row of the
@@ -75,10 +115,8 @@ __device__ void finish_pass(const LastBlockArgs& args, Workspace* workspace, flo
 
   const PassRange& pass = args.pass;
   if (args.wants_log_mass) {
-    for (uint32_t row = threadIdx.x / kWarpSize; row < pass.num_rows; row += kNumThreads / kWarpSize) {
-      const LogMass mass = read_log_mass(workspace, row, args.num_parts);
-      if (threadIdx.x % kWarpSize == 0) row_log_sum_exp[row] = log_sum_exp(mass);
-    }
+    read_log_sum_exps(workspace, threadIdx.x / kWarpSize, kNumThreads / kWarpSize, pass.num_rows, args.num_parts,
+                      row_log_sum_exp);
     __syncthreads();
   }
   const uint32_t num_slots = pass.num_rows * pass.num_draws;

@@ -108,6 +108,7 @@ struct alignas(1024) Sm90Shared {
 
 #if defined(__CUDACC__)
   FS_DEVICE bool is_drawn(int slot) const { return best[slot] != kNotDrawn; }
+  FS_DEVICE bool is_greedy(int row) const { return divisors[row] < 0.f; }
 #endif
 };
 

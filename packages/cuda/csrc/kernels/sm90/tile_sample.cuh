@@ -482,10 +482,7 @@ FS_DEVICE void multiply_and_sample(const Sm90Args& args, Sm90Shared<Config>* sha
   float* row_log_sum_exp = shared->chunk[0];  // the chunks of all warps: room for kTileBatch floats
   static_assert(sizeof(shared->chunk) >= sizeof(float) * Config::kTileBatch, "log-sum-exps of all rows");
   if (epilogue_args.wants_log_mass) {
-    for (int row = warp_idx; row < args.num_rows; row += kConsumerWarps) {
-      const LogMass mass = read_log_mass(workspace, row, gridDim.x);
-      if (lane_idx == 0) row_log_sum_exp[row] = log_sum_exp(mass);
-    }
+    read_log_sum_exps(workspace, warp_idx, kConsumerWarps, args.num_rows, gridDim.x, row_log_sum_exp);
   }
   named_barrier<kConsumerThreads>(kConsumersBarrier);
   if (thread_idx < num_slots && slot_row < args.num_rows) {

@@ -25,13 +25,16 @@ namespace flashsampling {
 
 // Code of tokens that are masked or outside the shard: they pass no test.
 constexpr uint32_t kClosedCode = 0;
+// Code of greedy rows, which have no noise: their bound allows for it. Large enough for lower_bound().
+constexpr uint32_t kGreedyCode = 3;
 // Code for 14 or more leading zeros: no upper bound of the noise, such tokens always pass.
 constexpr uint32_t kOpenCode = 15;
 
 // A row's best score (natural units) as the right-hand side of the test: dismissed when logit * scale + code < bound.
-FS_DEVICE float filter_bound(float best) {
+FS_DEVICE float filter_bound(float best, bool is_greedy) {
   // The same margin as exponent_offset(); the test's own multiply-add adds one more rounding of that size.
-  return best * kLog2OfE - (fabsf(best) + 32.f) * 0x1p-19f - 0x1p-9f;
+  const float margin = (fabsf(best) + 32.f) * 0x1p-19f + 0x1p-9f;
+  return best * kLog2OfE - margin + (is_greedy ? static_cast<float>(kGreedyCode) : 0.f);
 }
 
 // The logit that a row's log-mass refers to, from its best score as a power of two. NaN where a score says too little
@@ -107,7 +110,7 @@ FS_DEVICE void exchange_winners(Sm90Shared<Config>* shared, const EpilogueArgs& 
     }
     if (best != kNoCandidate) {
       const float score = candidate_score(best);
-      shared->filters[row].bound = filter_bound(score);
+      shared->filters[row].bound = filter_bound(score, shared->is_greedy(row));
       // A reference moves only when it must: moving it costs every warp a rescaling. NaN stays.
       const float scale = shared->filters[row].scale;
       if (score * kLog2OfE - shared->references[row] * scale > 40.f) {
@@ -127,7 +130,10 @@ struct TileFilter {
 
   Sm90Shared<Config>* shared;
   int warp_idx, lane_idx;
-  RowKey next_key;  // for the next draw_codes()
+  // For the next draw_codes():
+  RowKey next_key;
+  bool next_is_greedy;
+  uint32_t next_allowed;  // bit i: token unit_token + i, whether it is in the shard or not
 
   // Codes of a unit lie as the products do: chunk 4 g + q has those of the thread with lane 4 g + q, whose products are
   // tokens g and g + 8 and batch rows 8 j + 2 q + k. Byte 2 j + k of a chunk has token g in its low half. Pieces of 16
@@ -141,14 +147,14 @@ struct TileFilter {
   FS_DEVICE void draw_codes(const EpilogueArgs& args, uint32_t unit, int draw, uint32_t unit_token) {
     constexpr int kPairs = 4;
     const RowKey key = next_key;
+    const bool is_greedy = next_is_greedy;
     load_key(draw + 1);
     const int row = draw / 2 * kWarpSize + lane_idx;
     const int first_pair = draw % 2 * kPairs;
-    uint32_t allowed = 0xFFFFu;  // bit i: token unit_token + i
-    if (args.allowed_tokens != nullptr && row < static_cast<int>(args.num_rows)) {
-      const int32_t* words = args.allowed_tokens + row * args.allowed_tokens_stride;
-      allowed = static_cast<uint32_t>(words[unit_token >> 5]) >> (unit_token & 16u);
-    }
+    if (draw == 0) load_allowed(args, draw, unit_token);
+    uint32_t allowed = next_allowed;
+    // Two draws share their rows.
+    if (draw % 2 == 1 && draw + 1 < kDraws) load_allowed(args, draw + 1, unit_token);
     if (unit_token < args.token_begin) allowed &= 0xFFFFu << (args.token_begin - unit_token);
     if (args.token_last - unit_token < kUnit) allowed &= 0xFFFFu >> (kUnit - 1 - (args.token_last - unit_token));
     uint32_t codes[kPairs];
@@ -165,6 +171,11 @@ struct TileFilter {
         codes[i] =
             noise_codes(vllm_integer(vllm_bits(key, token_id)) << 1, vllm_integer(vllm_bits(key, token_id + 8)) << 1);
       }
+    }
+    if (is_greedy) {
+#pragma unroll
+      for (int i = 0; i < kPairs; i++)
+        codes[i] = kGreedyCode * 0x11u;
     }
     static_assert(kClosedCode == 0, "codes are closed by clearing them");
     if ((allowed & 0xFFFFu) != 0xFFFFu) {
@@ -184,7 +195,21 @@ struct TileFilter {
 
   // The key of a later draw_codes(), ahead of time: while the tensor cores take the whole bandwidth of shared memory, a
   // read waits for hundreds of cycles.
-  FS_DEVICE void load_key(int draw) { next_key = shared->keys[draw % kDraws / 2 * kWarpSize + lane_idx]; }
+  FS_DEVICE void load_key(int draw) {
+    const int row = draw % kDraws / 2 * kWarpSize + lane_idx;
+    next_key = shared->keys[row];
+    next_is_greedy = shared->is_greedy(row);
+  }
+
+  // The mask's word of a later draw_codes() of the same unit, ahead of time as well.
+  FS_DEVICE void load_allowed(const EpilogueArgs& args, int draw, uint32_t unit_token) {
+    const int row = draw / 2 * kWarpSize + lane_idx;
+    next_allowed = 0xFFFFu;
+    if (args.allowed_tokens != nullptr && row < static_cast<int>(args.num_rows)) {
+      const int32_t* words = args.allowed_tokens + row * args.allowed_tokens_stride;
+      next_allowed = static_cast<uint32_t>(words[unit_token >> 5]) >> (unit_token & 16u);
+    }
+  }
 
   // The thread's codes of a unit; word jj has groups 2 jj and 2 jj + 1, at bit 16 (j % 2) + 8 k + 4 i.
   FS_DEVICE void load_codes(uint32_t (&words)[kColumns / 2], uint32_t unit) {
@@ -233,7 +258,7 @@ struct TileFilter {
     }
     const uint32_t ordered = shared->lower_bounds[row];
     const float exponent = from_ordered_bits(ordered);  // NaN for 0, which is none
-    shared->filters[row].bound = ordered != 0 ? filter_bound(exponent * kLn2) : -INFINITY;
+    shared->filters[row].bound = ordered != 0 ? filter_bound(exponent * kLn2, shared->is_greedy(row)) : -INFINITY;
     shared->references[row] = mass_reference(exponent, scale, args.log_mass_is_raw);
   }
 
