@@ -118,6 +118,20 @@ export {
 export { type OracleDraw, type OracleResult, sampleFromLogits } from './oracle.ts'
 export { type LogitEdit, normalizeParams, type RowParams } from './params.ts'
 export { philox2x32, philox4x32 } from './philox.ts'
+export {
+  ALL_IDS,
+  type ListEntry,
+  type PassAnswer,
+  type PassRequest,
+  type RankAnswer,
+  type RankPosition,
+  type RankRequest,
+  type RankSum,
+  type RowProcess,
+  type SampleAnswer,
+  type SampleRequest,
+} from './rows/passes.ts'
+export { processRow, type RowOutcome } from './rows/row-process.ts'
 export { type CreateSamplerOptions, createSampler } from './sampler.ts'
 export { transformLogits } from './transform.ts'
 export type {

@@ -6,14 +6,14 @@
 import type { BackendSession, RowBatch } from '../backend.ts'
 import { RowError } from '../errors.ts'
 import type { NoiseScheme } from '../noise.ts'
+import type { PassAnswer, RowProcess } from '../rows/passes.ts'
+import { processRow, type RowOutcome } from '../rows/row-process.ts'
 import type { SampleResult } from '../types.ts'
 import type { Engine } from './engine.ts'
 import type { RowStatuses } from './job.ts'
-import { emptyAnswers } from './job-answers.ts'
+import { emptyAnswers, finishAnswer } from './job-answers.ts'
 import type { RowTask } from './job-rows.ts'
 import { STATUS_NAN } from './layout.ts'
-import type { PassAnswer, RowProcess } from './passes.ts'
-import { processRow, type RowOutcome } from './row-process.ts'
 
 /** Rows of one pass; larger batches take several passes over the head. */
 const MAX_PASS_ROWS = 64
@@ -100,7 +100,7 @@ export class CpuSession implements BackendSession {
       )
     }
     if (statuses.size > 0) throw invalidLogitsError(statuses)
-    return answers
+    return answers.map(finishAnswer)
   }
 }
 

@@ -9,10 +9,10 @@ import { isNBitsFormat } from '../nbits.ts'
 import type { DType, GgufFormat, LmHeadShard } from '../types.ts'
 import { Arena, type CpuBuffer } from './arena.ts'
 import { Job, type JobShape, type LoadedShard, type RowStatuses } from './job.ts'
+import type { ExactAnswer } from './job-answers.ts'
 import type { RowTask } from './job-rows.ts'
 import * as layout from './layout.ts'
 import { loadedNBitsRowBytes, nbitsCode, packNBitsRows } from './nbits-rows.ts'
-import type { PassAnswer } from './passes.ts'
 import { createTypeScriptKernels } from './typescript/scan.ts'
 import { instantiateKernels } from './wasm-kernels.ts'
 import { WorkerPool } from './worker-pool.ts'
@@ -143,7 +143,7 @@ export class Engine {
     hiddenStates: Float32Array,
     hiddenSize: number,
     shape: Pick<JobShape, 'tileVocab' | 'noiseScheme'>,
-    answers: readonly PassAnswer[],
+    answers: readonly ExactAnswer[],
     statuses: RowStatuses,
   ): void {
     const job = new Job(tasks, this.#shards, {

@@ -3,11 +3,32 @@
  *
  * @module
  */
+
+import type { ListEntry, PassAnswer, RankRequest, RankSum, SampleAnswer } from '../rows/passes.ts'
 import { ExactMass } from './exact-mass.ts'
 import { listBytes, numLists, type RowTask } from './job-rows.ts'
 import * as layout from './layout.ts'
-import type { ListEntry, PassAnswer, RankAnswer, RankRequest, SampleAnswer } from './passes.ts'
 import type { MemoryViews } from './typescript/views.ts'
+
+/** Answer to a sample request while threads and engines still add to it. */
+export interface ExactSampleAnswer extends Omit<SampleAnswer, 'logMass' | 'rawLogMass'> {
+  /** Mass of the transformed logits. */
+  mass: ExactMass
+  /** Mass of the raw logits, for `raw` rows. */
+  rawMass: ExactMass
+}
+
+/** Answer to a rank request: interval i holds the tokens behind pivot i - 1 and not behind pivot i. */
+export interface ExactRankAnswer {
+  kind: 'rank'
+  /** Unit of mass. */
+  max: number
+  /** One more than pivots. */
+  intervals: { count: number; mass: ExactMass }[]
+}
+
+/** An answer while threads and engines still add to it: its masses are exact in any order. */
+export type ExactAnswer = ExactSampleAnswer | ExactRankAnswer
 
 /**
  * Makes the empty answers of a pass, for `Job.read()` to fill.
@@ -15,11 +36,32 @@ import type { MemoryViews } from './typescript/views.ts'
  * @param tasks - Rows of the pass.
  * @returns One per task.
  */
-export function emptyAnswers(tasks: readonly RowTask[]): PassAnswer[] {
+export function emptyAnswers(tasks: readonly RowTask[]): ExactAnswer[] {
   return tasks.map(emptyAnswer)
 }
 
-function emptyAnswer(task: RowTask): PassAnswer {
+/**
+ * Rounds an answer's masses once all of them are in.
+ *
+ * @param answer - Nothing more is added to it.
+ * @returns What the row's process waits for.
+ */
+export function finishAnswer(answer: ExactAnswer): PassAnswer {
+  if (answer.kind === 'sample') {
+    const { mass, rawMass, ...rest } = answer
+    return { ...rest, logMass: mass.logSumExp(), rawLogMass: rawMass.logSumExp() }
+  }
+  const total = new ExactMass()
+  let count = 0
+  const sums = answer.intervals.slice(0, -1).map((interval): RankSum => {
+    count += interval.count
+    total.merge(interval.mass.top, interval.mass.bins)
+    return { count, mass: Math.exp(total.logSumExp() - answer.max) }
+  })
+  return { kind: 'rank', sums }
+}
+
+function emptyAnswer(task: RowTask): ExactAnswer {
   if (task.request.kind === 'rank') return emptyRankAnswer(task.request)
   const draws = task.request.scoreCapacity === 0 ? 0 : numLists(task.params)
   return {
@@ -33,9 +75,10 @@ function emptyAnswer(task: RowTask): PassAnswer {
   }
 }
 
-function emptyRankAnswer(request: RankRequest): RankAnswer {
+function emptyRankAnswer(request: RankRequest): ExactRankAnswer {
   return {
     kind: 'rank',
+    max: request.max,
     intervals: Array.from({ length: request.pivots.length + 1 }, () => ({
       count: 0,
       mass: new ExactMass(),
@@ -50,7 +93,7 @@ function readMass(views: MemoryViews, address: number, into: ExactMass): void {
 }
 
 /** Adds one thread's intervals to an answer. */
-export function readIntervals(views: MemoryViews, state: number, answer: RankAnswer): void {
+export function readIntervals(views: MemoryViews, state: number, answer: ExactRankAnswer): void {
   answer.intervals.forEach((interval, i) => {
     const address = state + layout.STATE_LISTS + i * layout.INTERVAL_BYTES
     interval.count += views.f64[(address + layout.INTERVAL_COUNT) >> 3] as number
@@ -62,7 +105,7 @@ export function readIntervals(views: MemoryViews, state: number, answer: RankAns
 export function readLists(
   views: MemoryViews,
   state: number,
-  answer: SampleAnswer,
+  answer: ExactSampleAnswer,
   isRaw: boolean,
 ): void {
   answer.max = Math.max(answer.max, views.f32[(state + layout.STATE_MAX) >> 2] as number)

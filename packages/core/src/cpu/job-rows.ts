@@ -5,8 +5,8 @@
  */
 import { deriveRowKey, type NoiseScheme } from '../noise.ts'
 import type { RowParams } from '../params.ts'
+import type { PassRequest, SampleRequest } from '../rows/passes.ts'
 import * as layout from './layout.ts'
-import type { PassRequest, SampleRequest } from './passes.ts'
 import type { MemoryViews } from './typescript/views.ts'
 
 /** One row's part of a pass. */

@@ -4,7 +4,7 @@
  * @module
  */
 import type { NoiseScheme } from '../noise.ts'
-import { readIntervals, readLists } from './job-answers.ts'
+import { type ExactAnswer, readIntervals, readLists } from './job-answers.ts'
 import {
   align,
   extraBytes,
@@ -15,7 +15,6 @@ import {
   writeRow,
 } from './job-rows.ts'
 import * as layout from './layout.ts'
-import type { PassAnswer } from './passes.ts'
 import { createViews } from './typescript/views.ts'
 
 /** A vocabulary shard in an engine's memory. */
@@ -171,10 +170,10 @@ export class Job {
    * @param answers - One per task; filled further, so that several engines can contribute.
    * @param statuses - Receives the rows that have no valid draw.
    */
-  read(buffer: ArrayBufferLike, answers: readonly PassAnswer[], statuses: RowStatuses): void {
+  read(buffer: ArrayBufferLike, answers: readonly ExactAnswer[], statuses: RowStatuses): void {
     const views = createViews(buffer)
     this.#tasks.forEach((task, i) => {
-      const answer = answers[i] as PassAnswer
+      const answer = answers[i] as ExactAnswer
       for (let thread = 0; thread < this.#shape.numThreads; thread++) {
         const state = this.#states + thread * this.#statesStride + (this.#stateOffsets[i] as number)
         const status = views.u32[(state + layout.STATE_STATUS) >> 2] as number

@@ -8,20 +8,11 @@
  */
 
 import { MAX_VOCAB_SIZE } from '../lm-head.ts'
-import { ExactMass } from './exact-mass.ts'
 import { orderedKeyOf, valueOfOrderedKey } from './ordered-key.ts'
-import { ALL_IDS, type Interval, type RankPosition, type RowProcess, rankPass } from './passes.ts'
-
-/** Tokens and mass that rank before a token. */
-export interface Before {
-  /** Tokens. */
-  count: number
-  /** Sum of e^(logit - max). */
-  mass: number
-}
+import { ALL_IDS, type RankPosition, type RankSum, type RowProcess, rankPass } from './passes.ts'
 
 /** A kept set. */
-export interface KeptSet extends Before {
+export interface KeptSet extends RankSum {
   /** Its last token in rank order. */
   last: RankPosition
 }
@@ -38,21 +29,21 @@ const NUM_PIVOTS = 255
  * @returns The kept set.
  */
 export function* findBoundary(
-  isKept: (before: Before, logit: number) => boolean,
+  isKept: (before: RankSum, logit: number) => boolean,
   max: number,
   lowest: number,
 ): RowProcess<KeptSet> {
   let kept = orderedKeyOf(max)
   let notKept = orderedKeyOf(lowest) - 1
-  let before: Before = { count: 0, mass: 0 }
+  let before: RankSum = { count: 0, mass: 0 }
   while (kept - notKept > 1) {
     const keys = spread(notKept, kept)
     // Pivot of key q: everything with a key above q, so its logit is that of q + 1 and it stands behind all ids.
     const pivots = keys.map((key) => ({ logit: valueOfOrderedKey(key + 1), tokenId: ALL_IDS }))
-    const sums = cumulate(yield* rankPass(pivots), max)
+    const sums = yield* rankPass(pivots, max)
     for (let i = 0; i < keys.length; i++) {
       const key = keys[i] as number
-      const sum = sums[i] as Before
+      const sum = sums[i] as RankSum
       if (isKept(sum, valueOfOrderedKey(key))) {
         kept = key
         before = sum
@@ -67,14 +58,14 @@ export function* findBoundary(
 
 /** Among tokens of one logit the lowest ids stay: finds the last of them. */
 function* cutTies(
-  isKept: (before: Before, logit: number) => boolean,
+  isKept: (before: RankSum, logit: number) => boolean,
   logit: number,
-  before: Before,
+  before: RankSum,
   max: number,
 ): RowProcess<KeptSet> {
   const weight = Math.exp(logit - max)
-  const numTies =
-    ((yield* rankPass([{ logit, tokenId: ALL_IDS }]))[0] as Interval).count - before.count
+  const [ties] = yield* rankPass([{ logit, tokenId: ALL_IDS }], max)
+  const numTies = (ties as RankSum).count - before.count
   let numKept = 1
   while (
     numKept < numTies &&
@@ -89,9 +80,10 @@ function* cutTies(
   while (enough - tooFew > 1) {
     // Spread counts down from the upper end; ids are searched upwards.
     const ids = spread(tooFew, enough).reverse()
-    const sums = cumulate(yield* rankPass(ids.map((tokenId) => ({ logit, tokenId }))), max)
+    const pivots = ids.map((tokenId) => ({ logit, tokenId }))
+    const sums = yield* rankPass(pivots, max)
     for (let i = 0; i < ids.length; i++) {
-      if ((sums[i] as Before).count >= sum.count) {
+      if ((sums[i] as RankSum).count >= sum.count) {
         enough = ids[i] as number
         break
       }
@@ -107,21 +99,4 @@ function spread(low: number, high: number): number[] {
   const values: number[] = []
   for (let i = gaps - 1; i > 0; i--) values.push(low + Math.floor(((high - low) * i) / gaps))
   return values
-}
-
-/**
- * Sums of intervals up to and including each.
- *
- * @param intervals - In rank order.
- * @param max - Highest transformed logit, the unit of mass.
- * @returns One sum per interval.
- */
-export function cumulate(intervals: readonly Interval[], max: number): Before[] {
-  const total = new ExactMass()
-  let count = 0
-  return intervals.map((interval) => {
-    count += interval.count
-    total.merge(interval.mass.top, interval.mass.bins)
-    return { count, mass: Math.exp(total.logSumExp() - max) }
-  })
 }

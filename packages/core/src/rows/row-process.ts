@@ -7,21 +7,23 @@
  *
  * @module
  */
+
+import { gumbelF32 } from '../cpu/math.ts'
+import { flashBitsOf } from '../cpu/typescript/noise.ts'
 import { deriveRowKey, type NoiseScheme, noiseBitsFromRowKey } from '../noise.ts'
 import type { RowParams } from '../params.ts'
-import { type Before, cumulate, findBoundary } from './boundary.ts'
-import { gumbelF32 } from './math.ts'
+import { findBoundary } from './boundary.ts'
 import { orderedKeyOf, valueOfOrderedKey } from './ordered-key.ts'
 import {
   ALL_IDS,
   type ListEntry,
   type RankPosition,
+  type RankSum,
   type RowProcess,
   rankPass,
   type SampleAnswer,
   samplePass,
 } from './passes.ts'
-import { flashBitsOf } from './typescript/noise.ts'
 
 /** What a row drew. */
 export interface RowOutcome {
@@ -68,7 +70,7 @@ export function* processRow(row: RowParams, scheme: NoiseScheme): RowProcess<Row
     ? yield* drawFiltered(row, answer, topCapacity, scheme)
     : drawUnfiltered(row, answer)
   // Relative to the maximum, so that nothing is lost where logits are huge.
-  const max = isRaw ? answer.rawMass.logSumExp() : answer.max
+  const max = isRaw ? answer.rawLogMass : answer.max
   const logMass = isRaw ? 0 : yield* relativeLogMass(answer)
   const logprobOf = (entry: ListEntry): number =>
     (isRaw ? entry.rawLogit : entry.logit) - max - logMass
@@ -92,9 +94,9 @@ function drawUnfiltered(row: RowParams, answer: SampleAnswer): ListEntry[] {
 
 /** Natural logarithm of the sum of e^(logit - max). */
 function* relativeLogMass(answer: SampleAnswer): RowProcess<number> {
-  if (Math.abs(answer.max) < HUGE_LOGIT) return answer.mass.logSumExp() - answer.max
-  const [ties] = yield* rankPass([{ logit: answer.max, tokenId: ALL_IDS }])
-  return Math.log((ties as { count: number }).count)
+  if (Math.abs(answer.max) < HUGE_LOGIT) return answer.logMass - answer.max
+  const [ties] = yield* rankPass([{ logit: answer.max, tokenId: ALL_IDS }], answer.max)
+  return Math.log((ties as RankSum).count)
 }
 
 function* drawFiltered(
@@ -120,7 +122,7 @@ function* drawFiltered(
   }
   // The list ends inside what minP and topK keep. Its end is decided by topP alone if the total is known.
   const isOpen = kept.threshold === -Infinity && kept.limit === Infinity
-  const total = Math.exp(answer.mass.logSumExp() - max)
+  const total = Math.exp(answer.logMass - max)
   if (row.topP < 1 && isOpen && (list[top.length] as number) / total >= row.topP) {
     return drawFromList(
       row,
@@ -187,8 +189,8 @@ function* drawByFurtherPasses(
   const pivots: RankPosition[] = [...candidates.values(), thresholdPivot].sort(
     (a, b) => b.logit - a.logit || a.tokenId - b.tokenId,
   )
-  const sums = cumulate(yield* rankPass(pivots), max)
-  const above = sums[pivots.indexOf(thresholdPivot)] as Before
+  const sums = yield* rankPass(pivots, max)
+  const above = sums[pivots.indexOf(thresholdPivot)] as RankSum
   let total = above.mass
   if (row.topP < 1 && above.count > kept.limit) {
     total = (yield* findBoundary(
@@ -197,14 +199,14 @@ function* drawByFurtherPasses(
       Math.max(kept.threshold, -MAX_F32),
     )).mass
   }
-  const isKept = (before: Before, logit: number): boolean =>
+  const isKept = (before: RankSum, logit: number): boolean =>
     logit >= kept.threshold &&
     before.count < kept.limit &&
     (row.topP === 1 || before.count === 0 || before.mass / total < row.topP)
 
   const placed = new Map<number, boolean>()
   pivots.forEach((pivot, i) => {
-    const sum = sums[i] as Before
+    const sum = sums[i] as RankSum
     const before = { count: sum.count - 1, mass: sum.mass - Math.exp(pivot.logit - max) }
     if (pivot !== thresholdPivot) placed.set(pivot.tokenId, isKept(before, pivot.logit))
   })

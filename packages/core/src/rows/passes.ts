@@ -3,8 +3,6 @@
  *
  * @module
  */
-import type { ExactMass } from './exact-mass.ts'
-
 /** A place in rank order: logit descending, then token id ascending. */
 export interface RankPosition {
   /** fp32 transformed logit. */
@@ -18,6 +16,7 @@ export const ALL_IDS = 0xffff_ffff
 
 /** Draw, and keep the best tokens by logit. */
 export interface SampleRequest {
+  /** Tells the requests apart. */
   kind: 'sample'
   /** Best tokens by transformed logit to return. */
   topCapacity: number
@@ -29,11 +28,14 @@ export interface SampleRequest {
   boundary: RankPosition | null
 }
 
-/** Count tokens and mass between positions. */
+/** Count tokens and mass up to positions. */
 export interface RankRequest {
+  /** Tells the requests apart. */
   kind: 'rank'
-  /** In rank order. */
+  /** In rank order, at most 255. */
   pivots: RankPosition[]
+  /** Highest transformed logit, the unit of mass. */
+  max: number
 }
 
 /** What a row may ask of a pass. */
@@ -53,30 +55,36 @@ export interface ListEntry {
 
 /** Answer to a {@link SampleRequest}; lists are best first. */
 export interface SampleAnswer {
+  /** Tells the answers apart. */
   kind: 'sample'
   /** Highest transformed logit. */
   max: number
-  /** Mass of the transformed logits (empty under a boundary). */
-  mass: ExactMass
-  /** Mass of the raw logits, for `raw` rows. */
-  rawMass: ExactMass
+  /** Natural logarithm of the sum of e^logit over the transformed logits (unused under a boundary). */
+  logMass: number
+  /** The same over the raw logits, for `raw` rows. */
+  rawLogMass: number
+  /** The `topCapacity` best tokens by transformed logit; fewer only where the row has no more. */
   top: ListEntry[]
+  /** The `rawTopCapacity` best tokens by raw logit; fewer only where the row has no more. */
   rawTop: ListEntry[]
-  /** One list per draw. */
+  /** One list per draw, of at most `scoreCapacity` tokens and at least one; one list in all for greedy rows. */
   scores: ListEntry[][]
 }
 
-/** Tokens between two pivots. */
-export interface Interval {
+/** Tokens and mass up to a place in rank order. */
+export interface RankSum {
+  /** Tokens. */
   count: number
-  mass: ExactMass
+  /** Sum of e^(logit - max). */
+  mass: number
 }
 
-/** Answer to a {@link RankRequest}: interval i holds the tokens behind pivot i - 1 and not behind pivot i. */
+/** Answer to a {@link RankRequest}. */
 export interface RankAnswer {
+  /** Tells the answers apart. */
   kind: 'rank'
-  /** One more than pivots. */
-  intervals: Interval[]
+  /** One per pivot: the tokens that do not rank behind it. */
+  sums: RankSum[]
 }
 
 /** What a pass answers. */
@@ -100,11 +108,12 @@ export function* samplePass(request: Omit<SampleRequest, 'kind'>): RowProcess<Sa
 /**
  * Makes a rank pass.
  *
- * @param pivots - In rank order.
- * @returns Intervals, one more than pivots.
+ * @param pivots - In rank order, at most 255.
+ * @param max - Highest transformed logit, the unit of mass.
+ * @returns Sums, one per pivot.
  */
-export function* rankPass(pivots: RankPosition[]): RowProcess<Interval[]> {
-  const answer = yield { kind: 'rank', pivots }
+export function* rankPass(pivots: RankPosition[], max: number): RowProcess<RankSum[]> {
+  const answer = yield { kind: 'rank', pivots, max }
   if (answer.kind !== 'rank') throw new TypeError('Cannot use a sample answer for a rank request')
-  return answer.intervals
+  return answer.sums
 }

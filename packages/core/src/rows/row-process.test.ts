@@ -1,9 +1,9 @@
 import { describe, expect, it } from 'vitest'
 import { caseFromLogits, createGenerator } from '../conformance/index.ts'
+import { createCpuBackend } from '../cpu/cpu-backend.ts'
 import { sampleFromLogits } from '../oracle.ts'
 import { createSampler } from '../sampler.ts'
 import type { SampleResult, SamplingParams } from '../types.ts'
-import { createCpuBackend } from './cpu-backend.ts'
 
 const NUM_ROWS = 48
 
