@@ -7,10 +7,18 @@
 /** Which backend draws. */
 export type BackendKind = 'webgpu' | 'cpu'
 
+/** A WebGPU adapter in words. */
+export interface WebGpuInfo {
+  /** Name of the adapter. */
+  name: string
+  /** Whether it runs on the CPU after all. */
+  isSoftware: boolean
+}
+
 /** What the browser offers. */
 export interface Environment {
-  /** WebGPU adapter in words, or `null` where there is none. */
-  webgpu: string | null
+  /** WebGPU adapter, or `null` where there is none. */
+  webgpu: WebGpuInfo | null
   /** Why there is no WebGPU; empty where there is. */
   webgpuReason: string
   /** Whether the CPU backend can use threads: the page is cross-origin isolated. */

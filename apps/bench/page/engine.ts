@@ -3,7 +3,12 @@
  *
  * @module
  */
-import type { LmHeadShard, SamplingParams } from '@flashsampling/core'
+import {
+  type BackendFeature,
+  FlashSamplingError,
+  type LmHeadShard,
+  type SamplingParams,
+} from '@flashsampling/core'
 import { checkRequest, encodePrompt } from '../src/demo/check-request.ts'
 import { generate } from '../src/demo/generate.ts'
 import type { LlamaBody } from '../src/demo/llama-body.ts'
@@ -24,7 +29,8 @@ import type {
   Verification,
   WorkProgress,
 } from './engine-types.ts'
-import { describeWebGpu, type Head, openHead } from './head.ts'
+import { type Head, openHead } from './head.ts'
+import { describeAdapter, findAdapter } from './webgpu.ts'
 
 /** A model with everything that generation needs. */
 interface LoadedModel {
@@ -50,7 +56,12 @@ export class ModelEngine implements Engine {
   #running: AbortController | null = null
 
   async describe(): Promise<Environment> {
-    return { ...(await describeWebGpu()), hasThreads: globalThis.crossOriginIsolated }
+    const { adapter, reason } = await findAdapter()
+    return {
+      webgpu: adapter && describeAdapter(adapter),
+      webgpuReason: reason,
+      hasThreads: globalThis.crossOriginIsolated,
+    }
   }
 
   async load(
@@ -58,7 +69,7 @@ export class ModelEngine implements Engine {
     name: string,
     onProgress: (progress: WorkProgress) => void,
   ): Promise<ModelInfo> {
-    return explainMemory(`load ${name}`, async () => {
+    return explainFailures(`load ${name}`, async () => {
       const report = (label: string, total: number) => (done: number) =>
         onProgress({ label, done, total, unit: 'bytes' })
       const blob =
@@ -184,13 +195,14 @@ export class ModelEngine implements Engine {
     return this.#model
   }
 
-  /** Keeps the sampler while model and wanted backend stay the same. */
-  async #openHead(model: LoadedModel, { backend }: GenerateRequest): Promise<Head> {
-    if (this.#head !== null && this.#head.wanted === backend && !this.#head.isLost) {
-      return this.#head
-    }
+  /** Keeps the sampler while it is on the wanted backend and serves what is asked for. */
+  async #openHead(model: LoadedModel, request: GenerateRequest): Promise<Head> {
+    const features = featuresOf(request)
+    const head = this.#head
+    const serves = head !== null && features.every((f) => head.capabilities.features.includes(f))
+    if (serves && !head.isLost && head.info.backend === request.backend) return head
     await this.#closeHead()
-    this.#head = await openHead(backend, model.lmHead)
+    this.#head = await openHead(request.backend, model.lmHead, features)
     return this.#head
   }
 
@@ -204,21 +216,40 @@ export class ModelEngine implements Engine {
     const controller = new AbortController()
     this.#running = controller
     try {
-      return await explainMemory(action, () => work(controller.signal))
+      return await explainFailures(action, () => work(controller.signal))
     } finally {
       if (this.#running === controller) this.#running = null
     }
   }
 }
 
-/** Engines report memory that cannot be had as a `RangeError` of no particular kind. */
-async function explainMemory<T>(action: string, work: () => Promise<T>): Promise<T> {
+/** What a request needs of a backend. */
+function featuresOf({ topK, topP, minP }: GenerateRequest): BackendFeature[] {
+  const wanted: [BackendFeature, boolean][] = [
+    ['topK', topK > 0],
+    ['topP', topP < 1],
+    ['minP', minP > 0],
+  ]
+  return wanted.filter(([, isWanted]) => isWanted).map(([feature]) => feature)
+}
+
+/**
+ * Says what to do about memory, which engines report as a `RangeError` of no particular kind, and about a device that
+ * is lost.
+ */
+async function explainFailures<T>(action: string, work: () => Promise<T>): Promise<T> {
   try {
     return await work()
   } catch (error) {
     if (error instanceof RangeError && /allocation|array length|memory/i.test(error.message)) {
       throw new UserError(
         `Cannot ${action} as the browser has too little memory (${error.message}): close other tabs or use a smaller model`,
+        { cause: error },
+      )
+    }
+    if (FlashSamplingError.isInstance(error) && error.code === 'DEVICE_LOST') {
+      throw new UserError(
+        `${error.message.replace(/\.$/, '')}. Generate again: the page then asks for a GPU anew, and goes on with the CPU where there is none`,
         { cause: error },
       )
     }

@@ -37,7 +37,6 @@ const stopButton = elementOf('stop', HTMLButtonElement)
 const verifyButton = elementOf('verify', HTMLButtonElement)
 const text = elementOf('text', HTMLDivElement)
 const verdict = elementOf('verdict', HTMLParagraphElement)
-const errorBox = elementOf('error', HTMLDivElement)
 
 let model: ModelInfo | null = null
 let work: Work | null = null
@@ -59,7 +58,7 @@ document.addEventListener('keydown', (event) => {
 stopButton.addEventListener('click', () => engine.stop())
 verifyButton.addEventListener('click', () => void perform('verify', verify))
 elementOf('error-close', HTMLButtonElement).addEventListener('click', () => {
-  showError('')
+  status.showError('')
   form.querySelector<HTMLElement>('#prompt')?.focus()
 })
 new ResizeObserver(scheduleDrawing).observe(elementOf('plot', HTMLDivElement))
@@ -73,7 +72,7 @@ async function start(): Promise<void> {
     settings.offerBackends(environment)
     elementOf('environment', HTMLParagraphElement).textContent = describeEnvironment(environment)
   } catch (error) {
-    showError(messageOf(error))
+    status.showError(messageOf(error))
   }
 }
 
@@ -81,7 +80,7 @@ function describeEnvironment({ webgpu, webgpuReason, hasThreads }: Environment):
   const gpu =
     webgpu === null
       ? `WebGPU is missing (${webgpuReason}): the page goes on with the CPU.`
-      : `WebGPU: ${webgpu}.`
+      : `WebGPU: ${webgpu.name}${webgpu.isSoftware ? ', in software: the CPU backend is faster' : ''}.`
   return hasThreads ? gpu : `${gpu} The page is not cross-origin isolated: the CPU has one thread.`
 }
 
@@ -99,7 +98,7 @@ async function findServedModel(): Promise<ServedModel | null> {
 async function perform(kind: Work, action: () => Promise<string>): Promise<void> {
   if (work !== null) return
   work = kind
-  showError('')
+  status.showError('')
   settings.markField('')
   showState()
   try {
@@ -110,7 +109,7 @@ async function perform(kind: Work, action: () => Promise<string>): Promise<void>
       picker.showModel('')
     }
     status.say('')
-    showError(messageOf(error))
+    status.showError(messageOf(error))
     settings.markField(messageOf(error))
   } finally {
     work = null
@@ -221,11 +220,6 @@ function scheduleDrawing(): void {
 /** Progress that arrives after its work has ended is too late to show. */
 function showProgress(progress: WorkProgress): void {
   if (work !== null) status.showProgress(progress)
-}
-
-function showError(message: string): void {
-  elementOf('error-text', HTMLParagraphElement).textContent = message
-  errorBox.hidden = message === ''
 }
 
 /** Enables what can be done now; the focus never stays on a button that cannot be pressed any more. */

@@ -24,10 +24,12 @@ export class ModelPicker {
 
   /** @param events - Called when the user chooses. */
   constructor(events: ModelPickerEvents) {
+    // The same file may be chosen again, for example after an error.
+    this.#input.addEventListener('click', () => {
+      this.#input.value = ''
+    })
     this.#input.addEventListener('change', () => {
       const file = this.#input.files?.[0]
-      // The same file may be chosen again after an error.
-      this.#input.value = ''
       if (file !== undefined) events.onFile(file)
     })
     // The whole page takes files: a drop beside the box would otherwise leave the page.

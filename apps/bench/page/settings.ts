@@ -12,10 +12,12 @@ export class Settings {
   readonly #form = elementOf('form', HTMLFormElement)
   readonly #webgpu = elementOf('backend-webgpu', HTMLInputElement)
 
-  /** Offers the backends that there are, and picks the best. */
+  /** Offers the backends that there are, and picks the best: WebGPU in software is slower than the CPU backend. */
   offerBackends({ webgpu }: Environment): void {
     this.#webgpu.disabled = webgpu === null
-    const best = webgpu === null ? 'backend-cpu' : 'backend-webgpu'
+    elementOf('backend-webgpu-label', HTMLLabelElement).textContent =
+      webgpu === null ? 'WebGPU (missing here)' : `WebGPU (${webgpu.name})`
+    const best = webgpu === null || webgpu.isSoftware ? 'backend-cpu' : 'backend-webgpu'
     elementOf(best, HTMLInputElement).checked = true
   }
 

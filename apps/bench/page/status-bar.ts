@@ -1,5 +1,5 @@
 /**
- * What the page is doing: one line that screen readers announce, and a bar for what takes time.
+ * What the page is doing: one line that screen readers announce, a bar for what takes time, and what went wrong.
  *
  * @module
  */
@@ -12,6 +12,7 @@ export class StatusBar {
   readonly #bar = elementOf('bar', HTMLDivElement)
   readonly #status = elementOf('status', HTMLParagraphElement)
   readonly #progress = elementOf('progress', HTMLDivElement)
+  readonly #error = elementOf('error', HTMLDivElement)
 
   /** Says something; an empty message says nothing. */
   say(message: string): void {
@@ -33,7 +34,15 @@ export class StatusBar {
     bar.value = done
   }
 
+  /** Says what went wrong; an empty message takes it back. */
+  showError(message: string): void {
+    elementOf('error-text', HTMLParagraphElement).textContent = message
+    this.#error.hidden = message === ''
+    this.#showBar()
+  }
+
   #showBar(): void {
-    this.#bar.hidden = this.#progress.hidden && this.#status.textContent === ''
+    const isQuiet = this.#status.textContent === '' && this.#error.hidden
+    this.#bar.hidden = isQuiet && this.#progress.hidden
   }
 }

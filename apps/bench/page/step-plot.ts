@@ -35,7 +35,7 @@ export function drawPlot(steps: readonly GeneratedStep[], maxTokens: number): vo
     width,
     height: Math.round(Math.min(260, 120 + width / 4)),
     marginLeft: 44,
-    marginRight: 4,
+    marginRight: 12,
     marginBottom: 36,
     ariaLabel: 'Time of each step in milliseconds, stacked: body, LM head and draw, page',
     x: { label: 'step →', domain: [0, Math.max(shown, length)], ticks: Math.min(8, width / 60) },

@@ -1,8 +1,8 @@
 import { existsSync } from 'node:fs'
-import { writeFile } from 'node:fs/promises'
-import { createRequire } from 'node:module'
+import { truncate, writeFile } from 'node:fs/promises'
 import { join } from 'node:path'
 import { fileURLToPath } from 'node:url'
+import axe from 'axe-core'
 import type { Browser } from 'playwright-core'
 import { afterAll, beforeAll, beforeEach, describe, expect, it } from 'vitest'
 import { cacheDirectoryPath } from '../src/demo/cache-directory.ts'
@@ -12,11 +12,10 @@ import { type PageServer, startPageServer } from '../src/server/page-server.ts'
 import { chromiumPath, launchChromium, NO_CHROMIUM } from './chromium.ts'
 import { PageDriver } from './page-driver.ts'
 import { useTemporaryDirectory } from './temporary-directory.ts'
-import { tinyModel } from './tiny-model.ts'
+import { type TinyTensor, tinyModel } from './tiny-model.ts'
 
 // The built page, as the command serves it.
 const pageDirectory = fileURLToPath(new URL('../dist/page', import.meta.url))
-const axePath = createRequire(import.meta.url).resolve('axe-core/axe.min.js')
 const smolLm2 = join(cacheDirectoryPath(), SMOLLM2.model.fileName)
 const noSmolLm2 = existsSync(smolLm2)
   ? ''
@@ -98,6 +97,18 @@ async function clickThrough(url: string, model: string, maxTokens: number): Prom
   return page
 }
 
+/** Writes a model that never ends a text, so that there is something to stop; returns its path. */
+async function endlessModel(): Promise<string> {
+  const path = temporary.file('endless.gguf')
+  const metadata = {
+    'llama.context_length': 20_000,
+    'tokenizer.ggml.eos_token_id': null,
+    'tokenizer.ggml.token_type': null,
+  }
+  await writeFile(path, tinyModel({ metadata }))
+  return path
+}
+
 describe('the browser page', () => {
   beforeAll(async () => {
     if (chromiumPath === undefined) return
@@ -177,6 +188,29 @@ describe('the browser page', () => {
     await page.close()
   })
 
+  it('says that a model is too large for the memory, and takes the next one', async () => {
+    // A sparse file of 25.6 GB: whole by its header, far above what a browser can hold in one piece.
+    const rows = 200_000_000
+    const bytes = tinyModel({
+      headDtype: 'f32',
+      editTensors: ([embedding, ...others]) => [
+        ...others,
+        { ...(embedding as TinyTensor), shape: [32, rows] },
+      ],
+    })
+    const path = temporary.file('huge.gguf')
+    await writeFile(path, bytes)
+    await truncate(path, bytes.byteLength + rows * 32 * 4)
+    const page = await PageDriver.open(browser, server.url)
+    await page.tab.setInputFiles('#file', path)
+    expect(await page.settle()).toMatch(
+      /Cannot load .*huge\.gguf as the browser has too little memory/,
+    )
+    expect(await page.pick('tiny.gguf', tinyModel())).toBe('')
+    expect(await page.generate()).toBe('')
+    await page.close()
+  })
+
   it('takes a file that is dropped on it', async () => {
     const page = await PageDriver.open(browser, server.url)
     const address = new URL('model.gguf', server.url).href
@@ -223,14 +257,7 @@ describe('the browser page', () => {
   })
 
   it('works by keyboard alone', async () => {
-    // A model that never ends a text, so that there is something to stop.
-    const path = temporary.file('endless.gguf')
-    const metadata = {
-      'llama.context_length': 20_000,
-      'tokenizer.ggml.eos_token_id': null,
-      'tokenizer.ggml.token_type': null,
-    }
-    await writeFile(path, tinyModel({ metadata }))
+    const path = await endlessModel()
     const endless = await startPageServer({ pageDirectory, modelPath: path, port: 0 })
     const page = await PageDriver.open(browser, endless.url)
     const { keyboard } = page.tab
@@ -297,11 +324,78 @@ describe('the browser page', () => {
       await page.verify()
       await page.tab.click('summary')
       expect(await page.tab.evaluate('document.documentElement.scrollWidth')).toBe(width)
-      await page.tab.addScriptTag({ path: axePath })
+      await page.tab.evaluate(axe.source)
       const problems = await page.tab.evaluate(`axe.run().then(({ violations }) =>
       violations.map(({ id, nodes }) => id + ': ' + nodes.map(({ html }) => html).join(' ')))`)
       expect(problems).toEqual([])
       await page.close()
     },
   )
+})
+
+describe('the browser page on WebGPU', () => {
+  let gpuBrowser: Browser
+  let gpuServer: PageServer
+  /** Why the browser has no WebGPU; empty where it has. */
+  let missing = ''
+
+  beforeAll(async () => {
+    if (chromiumPath === undefined) return
+    gpuServer = await startPageServer({ pageDirectory, modelPath: await endlessModel(), port: 0 })
+    gpuBrowser = await launchChromium('webgpu')
+    const page = await PageDriver.open(gpuBrowser, gpuServer.url)
+    const environment = await page.textOf('#environment')
+    if (!environment.startsWith('WebGPU: ')) missing = environment
+    await page.close()
+  })
+  afterAll(async () => {
+    await gpuBrowser?.close()
+    await gpuServer?.close()
+  })
+  beforeEach(({ skip }) => {
+    skip(chromiumPath === undefined, NO_CHROMIUM)
+    skip(missing !== '', `${chromiumPath} has no WebGPU on a software adapter: ${missing}`)
+  })
+
+  /** Opens the page with the model loaded and WebGPU chosen. */
+  async function open(values: Record<string, string>): Promise<PageDriver> {
+    const page = await PageDriver.open(gpuBrowser, gpuServer.url)
+    await page.loadServed()
+    await page.tab.check('#backend-webgpu')
+    await page.fill({ prompt: 'hello world', 'top-p': '1', 'top-k': '0', 'min-p': '0', ...values })
+    return page
+  }
+
+  it('draws what the CPU draws, as the oracle agrees, and reads back a few bytes a token', async () => {
+    const page = await open({ 'max-tokens': '16', temperature: '0.9' })
+    expect(await page.generate()).toBe('')
+    expect(await page.textOf('#status')).toContain('LM head on WebGPU')
+    expect(await page.textOf('#notice')).toBe('')
+    const rows = await page.rows()
+    expect(rows).toHaveLength(16)
+    // Token and log-probability; the 265 logits would be 1060 bytes.
+    expect(rows.map((cells) => cells[6])).toEqual(rows.map(() => '8'))
+    expect(await page.verify()).toMatch(/^16 tokens checked, 0 differences/)
+    await page.tab.check('#backend-cpu')
+    expect(await page.generate()).toBe('')
+    expect((await page.rows()).map((cells) => cells[1])).toEqual(rows.map((cells) => cells[1]))
+    expect(page.defects).toEqual([])
+    await page.close()
+  })
+
+  it('says that the device is lost, keeps the text, and draws again', async () => {
+    const page = await open({ 'max-tokens': '15000' })
+    await page.tab.click('#generate')
+    await page.tab.waitForFunction(`document.querySelectorAll('#table tbody tr').length > 2`)
+    const session = await gpuBrowser.newBrowserCDPSession()
+    await session.send('Browser.crashGpuProcess')
+    expect(await page.settle()).toMatch(/the GPU device as it is lost.*Generate again/)
+    expect(await page.textOf('#text')).not.toBe('')
+    await page.fill({ 'max-tokens': '4' })
+    expect(await page.generate()).toBe('')
+    expect(await page.rows()).toHaveLength(4)
+    expect(await page.verify()).toMatch(/^4 tokens checked, 0 differences/)
+    expect(page.defects).toEqual([])
+    await page.close()
+  })
 })

@@ -17,11 +17,15 @@ export interface ModelSource {
    * @param start - First byte.
    * @param end - Behind the last byte; bytes behind the end of the source are left out.
    * @returns The bytes, in memory of their own.
+   * @throws {RangeError} when there is not enough memory.
    */
   read(start: number, end: number): Promise<Uint8Array<ArrayBuffer>>
   /** Closes the source; nothing can be read afterwards. */
   close(): Promise<void>
 }
+
+/** Browsers give at most 2 GiB of a file at a time; smaller pieces hold less memory twice. */
+const PIECE_BYTES = 64 * 2 ** 20
 
 /**
  * Reads a model from a blob: a file that the user chose, or a download.
@@ -35,14 +39,20 @@ export function blobSource(blob: Blob, name: string): ModelSource {
     name,
     byteLength: blob.size,
     read: async (start, end) => {
-      try {
-        return new Uint8Array(await blob.slice(start, end).arrayBuffer())
-      } catch (error) {
-        // Browsers refuse files that were changed, moved or removed after they were chosen.
-        throw new UserError(`Cannot read ${name} (${String(error)}): choose the file again`, {
-          cause: error,
-        })
+      const bytes = new Uint8Array(Math.max(0, Math.min(end, blob.size) - start))
+      for (let done = 0; done < bytes.byteLength; done += PIECE_BYTES) {
+        const pieceEnd = Math.min(done + PIECE_BYTES, bytes.byteLength)
+        try {
+          const piece = await blob.slice(start + done, start + pieceEnd).arrayBuffer()
+          bytes.set(new Uint8Array(piece), done)
+        } catch (error) {
+          // Browsers refuse files that were changed, moved or removed after they were chosen.
+          throw new UserError(`Cannot read ${name} (${String(error)}): choose the file again`, {
+            cause: error,
+          })
+        }
       }
+      return bytes
     },
     close: async () => {},
   }

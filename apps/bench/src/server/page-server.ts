@@ -46,7 +46,8 @@ export async function startPageServer(options: PageServerOptions): Promise<PageS
   }
   const servePage = sirv(options.pageDirectory ?? findPageDirectory(), { etag: true, setHeaders })
   const server = createServer((request, response) => {
-    const { pathname } = new URL(request.url ?? '/', 'http://localhost')
+    // Requests come from anywhere: an address that is none must not end the server.
+    const pathname = (request.url ?? '/').split('?')[0]
     if (pathname === MODEL_INFO_PATH) {
       const info =
         model && ({ name: model.name, byteLength: model.byteLength } satisfies ServedModel)
