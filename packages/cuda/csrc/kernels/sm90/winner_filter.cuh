@@ -133,7 +133,6 @@ struct TileFilter {
   // For the next draw_codes():
   RowKey next_key;
   bool next_is_greedy;
-  uint32_t next_allowed;  // bit i: token unit_token + i, whether it is in the shard or not
 
   // Codes of a unit lie as the products do: chunk 4 g + q has those of the thread with lane 4 g + q, whose products are
   // tokens g and g + 8 and batch rows 8 j + 2 q + k. Byte 2 j + k of a chunk has token g in its low half. Pieces of 16
@@ -151,10 +150,13 @@ struct TileFilter {
     load_key(draw + 1);
     const int row = draw / 2 * kWarpSize + lane_idx;
     const int first_pair = draw % 2 * kPairs;
-    if (draw == 0) load_allowed(args, draw, unit_token);
-    uint32_t allowed = next_allowed;
-    // Two draws share their rows.
-    if (draw % 2 == 1 && draw + 1 < kDraws) load_allowed(args, draw + 1, unit_token);
+    // NOTE: read where it is used: to keep it from one draw to the next costs plain draws more than it saves masked
+    // ones.
+    uint32_t allowed = 0xFFFFu;  // bit i: token unit_token + i
+    if (args.allowed_tokens != nullptr && row < static_cast<int>(args.num_rows)) {
+      const int32_t* words = args.allowed_tokens + row * args.allowed_tokens_stride;
+      allowed = static_cast<uint32_t>(words[unit_token >> 5]) >> (unit_token & 16u);
+    }
     if (unit_token < args.token_begin) allowed &= 0xFFFFu << (args.token_begin - unit_token);
     if (args.token_last - unit_token < kUnit) allowed &= 0xFFFFu >> (kUnit - 1 - (args.token_last - unit_token));
     uint32_t codes[kPairs];
@@ -199,16 +201,6 @@ struct TileFilter {
     const int row = draw % kDraws / 2 * kWarpSize + lane_idx;
     next_key = shared->keys[row];
     next_is_greedy = shared->is_greedy(row);
-  }
-
-  // The mask's word of a later draw_codes() of the same unit, ahead of time as well.
-  FS_DEVICE void load_allowed(const EpilogueArgs& args, int draw, uint32_t unit_token) {
-    const int row = draw / 2 * kWarpSize + lane_idx;
-    next_allowed = 0xFFFFu;
-    if (args.allowed_tokens != nullptr && row < static_cast<int>(args.num_rows)) {
-      const int32_t* words = args.allowed_tokens + row * args.allowed_tokens_stride;
-      next_allowed = static_cast<uint32_t>(words[unit_token >> 5]) >> (unit_token & 16u);
-    }
   }
 
   // The thread's codes of a unit; word jj has groups 2 jj and 2 jj + 1, at bit 16 (j % 2) + 8 k + 4 i.
