@@ -18,20 +18,18 @@ import type {
 /** Thrown when the worker died; what it held is gone. */
 export class WorkerLostError extends Error {}
 
-/** {@link Engine} in a worker. */
-export class EngineClient implements Engine {
-  #remote: Remote<Engine>
+interface EngineWorker {
+  remote: Remote<Engine>
   /** Rejects when the worker dies. */
-  #death: Promise<never>
+  death: Promise<never>
+}
 
-  constructor() {
-    const { remote, death } = startWorker()
-    this.#remote = remote
-    this.#death = death
-  }
+/** {@link Engine} in a worker, which starts with the first call and anew when it has died. */
+export class EngineClient implements Engine {
+  #worker: EngineWorker | null = null
 
   describe(): Promise<Environment> {
-    return this.#call(this.#remote.describe())
+    return this.#call((remote) => remote.describe())
   }
 
   load(
@@ -39,45 +37,43 @@ export class EngineClient implements Engine {
     name: string,
     onProgress: (progress: WorkProgress) => void,
   ): Promise<ModelInfo> {
-    return this.#call(this.#remote.load(source, name, proxy(onProgress)))
+    return this.#call((remote) => remote.load(source, name, proxy(onProgress)))
   }
 
   generate(request: GenerateRequest, events: GenerationEvents): Promise<GenerationSummary> {
-    return this.#call(this.#remote.generate(request, proxy(events)))
+    return this.#call((remote) => remote.generate(request, proxy(events)))
   }
 
   verify(onProgress: (progress: WorkProgress) => void): Promise<Verification> {
-    return this.#call(this.#remote.verify(proxy(onProgress)))
+    return this.#call((remote) => remote.verify(proxy(onProgress)))
   }
 
   stop(): void {
-    void this.#remote.stop()
+    void this.#worker?.remote.stop()
   }
 
   /** A dead worker answers nothing, so every call also waits for its death. */
-  async #call<T>(answer: Promise<T>): Promise<T> {
-    const death = this.#death
+  async #call<T>(ask: (remote: Remote<Engine>) => Promise<T>): Promise<T> {
+    this.#worker ??= startWorker()
+    const worker = this.#worker
     try {
-      return await Promise.race([answer, death])
+      return await Promise.race([ask(worker.remote), worker.death])
     } catch (error) {
-      if (error instanceof WorkerLostError && this.#death === death) {
-        const fresh = startWorker()
-        this.#remote = fresh.remote
-        this.#death = fresh.death
-      }
+      if (error instanceof WorkerLostError && this.#worker === worker) this.#worker = null
       throw error
     }
   }
 }
 
-function startWorker(): { remote: Remote<Engine>; death: Promise<never> } {
+function startWorker(): EngineWorker {
   const worker = new Worker(new URL('./engine.worker.ts', import.meta.url), { type: 'module' })
   const death = new Promise<never>((_, reject) => {
     worker.onerror = (event) => {
       worker.terminate()
+      const reason = event.message || 'no reason given'
       reject(
         new WorkerLostError(
-          `The worker that ran the model has ended (${event.message || 'no reason given'}): load the model again`,
+          `The worker that runs the model has ended (${reason}): load the model again`,
         ),
       )
     }

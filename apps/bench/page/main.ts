@@ -72,6 +72,7 @@ async function start(): Promise<void> {
     settings.offerBackends(environment)
     elementOf('environment', HTMLParagraphElement).textContent = describeEnvironment(environment)
   } catch (error) {
+    elementOf('environment', HTMLParagraphElement).textContent = ''
     status.showError(messageOf(error))
   }
 }

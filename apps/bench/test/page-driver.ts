@@ -1,8 +1,36 @@
 /**
  * What tests do with the browser page, in the words of a user.
  */
+import { existsSync } from 'node:fs'
+import { join } from 'node:path'
+import { fileURLToPath } from 'node:url'
 import type { Browser, Page } from 'playwright-core'
 import { expect } from 'vitest'
+import { cacheDirectoryPath } from '../src/demo/cache-directory.ts'
+import { SMOLLM2 } from '../src/demo/model-package.ts'
+import { tinyModel } from './tiny-model.ts'
+
+/** The built page, as the command serves it. */
+export const pageDirectory: string = fileURLToPath(new URL('../dist/page', import.meta.url))
+
+const cachedModel = join(cacheDirectoryPath(), SMOLLM2.model.fileName)
+
+/** SmolLM2 in the cache, or `null`. */
+export const SMOLLM2_PATH: string | null = existsSync(cachedModel) ? cachedModel : null
+
+/** Why tests with SmolLM2 are skipped. */
+export const NO_SMOLLM2: string = `${cachedModel} is not there, "npm run demo" fetches it`
+
+/** A tiny model that never ends a text, so that there is something to stop. */
+export function endlessModel(): Uint8Array {
+  return tinyModel({
+    metadata: {
+      'llama.context_length': 20_000,
+      'tokenizer.ggml.eos_token_id': null,
+      'tokenizer.ggml.token_type': null,
+    },
+  })
+}
 
 /** Time for one piece of work of the page, ms. */
 const WORK_MS = 60_000

@@ -1,25 +1,13 @@
-import { existsSync } from 'node:fs'
 import { truncate, writeFile } from 'node:fs/promises'
-import { join } from 'node:path'
-import { fileURLToPath } from 'node:url'
 import axe from 'axe-core'
 import type { Browser } from 'playwright-core'
 import { afterAll, beforeAll, beforeEach, describe, expect, it } from 'vitest'
-import { cacheDirectoryPath } from '../src/demo/cache-directory.ts'
-import { SMOLLM2 } from '../src/demo/model-package.ts'
 import { runDemo } from '../src/demo/run-demo.ts'
 import { type PageServer, startPageServer } from '../src/server/page-server.ts'
 import { chromiumPath, launchChromium, NO_CHROMIUM } from './chromium.ts'
-import { PageDriver } from './page-driver.ts'
+import { endlessModel, NO_SMOLLM2, PageDriver, pageDirectory, SMOLLM2_PATH } from './page-driver.ts'
 import { useTemporaryDirectory } from './temporary-directory.ts'
 import { type TinyTensor, tinyModel } from './tiny-model.ts'
-
-// The built page, as the command serves it.
-const pageDirectory = fileURLToPath(new URL('../dist/page', import.meta.url))
-const smolLm2 = join(cacheDirectoryPath(), SMOLLM2.model.fileName)
-const noSmolLm2 = existsSync(smolLm2)
-  ? ''
-  : ` (skipped: ${smolLm2} is not there, "npm run demo" fetches it)`
 
 const temporary = useTemporaryDirectory()
 let browser: Browser
@@ -97,18 +85,6 @@ async function clickThrough(url: string, model: string, maxTokens: number): Prom
   return page
 }
 
-/** Writes a model that never ends a text, so that there is something to stop; returns its path. */
-async function endlessModel(): Promise<string> {
-  const path = temporary.file('endless.gguf')
-  const metadata = {
-    'llama.context_length': 20_000,
-    'tokenizer.ggml.eos_token_id': null,
-    'tokenizer.ggml.token_type': null,
-  }
-  await writeFile(path, tinyModel({ metadata }))
-  return path
-}
-
 describe('the browser page', () => {
   beforeAll(async () => {
     if (chromiumPath === undefined) return
@@ -129,11 +105,11 @@ describe('the browser page', () => {
     await page.close()
   })
 
-  it(`does so with SmolLM2-135M-Instruct${noSmolLm2}`, async ({ skip }) => {
-    skip(noSmolLm2 !== '', noSmolLm2)
-    const real = await startPageServer({ pageDirectory, modelPath: smolLm2, port: 0 })
+  it('does so with SmolLM2-135M-Instruct', async ({ skip }) => {
+    if (SMOLLM2_PATH === null) return skip(NO_SMOLLM2)
+    const real = await startPageServer({ pageDirectory, modelPath: SMOLLM2_PATH, port: 0 })
     try {
-      const page = await clickThrough(real.url, smolLm2, 12)
+      const page = await clickThrough(real.url, SMOLLM2_PATH, 12)
       expect(await page.textOf('#text')).toContain('France')
       await page.close()
     } finally {
@@ -257,7 +233,8 @@ describe('the browser page', () => {
   })
 
   it('works by keyboard alone', async () => {
-    const path = await endlessModel()
+    const path = temporary.file('endless.gguf')
+    await writeFile(path, endlessModel())
     const endless = await startPageServer({ pageDirectory, modelPath: path, port: 0 })
     const page = await PageDriver.open(browser, endless.url)
     const { keyboard } = page.tab
@@ -310,6 +287,23 @@ describe('the browser page', () => {
     await page.close()
   })
 
+  it('says that its worker has died, and starts another', async () => {
+    const page = await PageDriver.open(browser, server.url)
+    await page.loadServed()
+    await page.fill({ 'max-tokens': '8' })
+    await page.generate()
+    // A worker that cannot be loaded dies at once.
+    await page.tab.route('**/engine.worker*', (route) => route.abort())
+    await page.tab.reload()
+    await page.tab.waitForSelector('#error:not([hidden])')
+    expect(await page.error()).toMatch(/The worker that runs the model has ended/)
+    await page.tab.unroute('**/engine.worker*')
+    await page.loadServed()
+    expect(await page.generate()).toBe('')
+    expect(await page.textOf('#text')).not.toBe('')
+    await page.close()
+  })
+
   it.each([
     ['1280 px, light', 1280, 'light'],
     ['360 px, light', 360, 'light'],
@@ -331,71 +325,4 @@ describe('the browser page', () => {
       await page.close()
     },
   )
-})
-
-describe('the browser page on WebGPU', () => {
-  let gpuBrowser: Browser
-  let gpuServer: PageServer
-  /** Why the browser has no WebGPU; empty where it has. */
-  let missing = ''
-
-  beforeAll(async () => {
-    if (chromiumPath === undefined) return
-    gpuServer = await startPageServer({ pageDirectory, modelPath: await endlessModel(), port: 0 })
-    gpuBrowser = await launchChromium('webgpu')
-    const page = await PageDriver.open(gpuBrowser, gpuServer.url)
-    const environment = await page.textOf('#environment')
-    if (!environment.startsWith('WebGPU: ')) missing = environment
-    await page.close()
-  })
-  afterAll(async () => {
-    await gpuBrowser?.close()
-    await gpuServer?.close()
-  })
-  beforeEach(({ skip }) => {
-    skip(chromiumPath === undefined, NO_CHROMIUM)
-    skip(missing !== '', `${chromiumPath} has no WebGPU on a software adapter: ${missing}`)
-  })
-
-  /** Opens the page with the model loaded and WebGPU chosen. */
-  async function open(values: Record<string, string>): Promise<PageDriver> {
-    const page = await PageDriver.open(gpuBrowser, gpuServer.url)
-    await page.loadServed()
-    await page.tab.check('#backend-webgpu')
-    await page.fill({ prompt: 'hello world', 'top-p': '1', 'top-k': '0', 'min-p': '0', ...values })
-    return page
-  }
-
-  it('draws what the CPU draws, as the oracle agrees, and reads back a few bytes a token', async () => {
-    const page = await open({ 'max-tokens': '16', temperature: '0.9' })
-    expect(await page.generate()).toBe('')
-    expect(await page.textOf('#status')).toContain('LM head on WebGPU')
-    expect(await page.textOf('#notice')).toBe('')
-    const rows = await page.rows()
-    expect(rows).toHaveLength(16)
-    // Token and log-probability; the 265 logits would be 1060 bytes.
-    expect(rows.map((cells) => cells[6])).toEqual(rows.map(() => '8'))
-    expect(await page.verify()).toMatch(/^16 tokens checked, 0 differences/)
-    await page.tab.check('#backend-cpu')
-    expect(await page.generate()).toBe('')
-    expect((await page.rows()).map((cells) => cells[1])).toEqual(rows.map((cells) => cells[1]))
-    expect(page.defects).toEqual([])
-    await page.close()
-  })
-
-  it('says that the device is lost, keeps the text, and draws again', async () => {
-    const page = await open({ 'max-tokens': '15000' })
-    await page.tab.click('#generate')
-    await page.tab.waitForFunction(`document.querySelectorAll('#table tbody tr').length > 2`)
-    const session = await gpuBrowser.newBrowserCDPSession()
-    await session.send('Browser.crashGpuProcess')
-    expect(await page.settle()).toMatch(/the GPU device as it is lost.*Generate again/)
-    expect(await page.textOf('#text')).not.toBe('')
-    await page.fill({ 'max-tokens': '4' })
-    expect(await page.generate()).toBe('')
-    expect(await page.rows()).toHaveLength(4)
-    expect(await page.verify()).toMatch(/^4 tokens checked, 0 differences/)
-    expect(page.defects).toEqual([])
-    await page.close()
-  })
 })
