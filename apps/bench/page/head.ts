@@ -77,7 +77,7 @@ async function openWebGpuHead(
   const { adapter, reason } = await findAdapter()
   if (adapter === null) throw new Error(`WebGPU is missing: ${reason}`)
   // Loaded on demand: a page that draws on the CPU needs none of it.
-  const { createWebGpuBackend } = await import('@flashsampling/webgpu')
+  const { createWebGpuBackend } = await import('./webgpu-backend.ts')
   meter ??= new ReadBackMeter()
   const device = await requestDevice(adapter)
   let isLost = false

@@ -87,6 +87,16 @@ describe('the browser page on WebGPU', () => {
     }
   })
 
+  it('goes on with the CPU where the backend cannot be had, and tells why', async () => {
+    const page = await open({ 'max-tokens': '4' })
+    await page.tab.route('**/webgpu-backend-*.js', (route) => route.abort())
+    expect(await page.generate()).toBe('')
+    expect(await page.textOf('#notice')).toMatch(/^Going on with the CPU\. .*webgpu-backend/)
+    expect(await page.textOf('#status')).toContain('LM head on CPU')
+    expect(await page.verify()).toMatch(/^4 tokens checked, 0 differences/)
+    await page.close()
+  })
+
   it('says that the device is lost, keeps the text, and draws again', async () => {
     const page = await open({ 'max-tokens': '15000' })
     await page.tab.click('#generate')
