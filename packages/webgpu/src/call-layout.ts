@@ -3,14 +3,12 @@
  *
  * @module
  */
-import { deriveRowKey, type NoiseScheme, type RowParams } from '@flashsampling/core'
-
-/** A place in rank order: logit descending, then token id ascending. */
-export interface RankPosition {
-  /** fp32 transformed logit. */
-  logit: number
-  tokenId: number
-}
+import {
+  deriveRowKey,
+  type NoiseScheme,
+  type RankPosition,
+  type RowParams,
+} from '@flashsampling/core'
 
 /** What the kernels do for one row: transforms, draws, masses and lists. */
 export interface Task {
@@ -19,15 +17,17 @@ export interface Task {
   params: RowParams
   /** Neither bias, penalties, mask nor temperature: for log-probabilities of raw logits. */
   isRaw: boolean
-  /** First draw of the row that this task makes. */
-  firstDraw: number
   /** Draws; 0 where only mass and list are wanted. */
   numDraws: number
   /** Task whose mass the log-probabilities refer to. */
   massTask: number
+  /** Whether topK, topP or minP decide what may be drawn; needs `isListed`. */
+  isFiltered: boolean
   /** Whether each tile lists its best tokens by logit. */
   isListed: boolean
-  /** Last token in rank order that may be drawn. */
+  /** Most likely tokens to report, at most LIST_CAPACITY; needs `isListed`. */
+  numReported: number
+  /** Last token in rank order that may be drawn or is gathered; the unit of mass of a rank pass. */
   boundary: RankPosition | null
   /** Positions between which a rank pass counts, in rank order. */
   pivots: readonly RankPosition[]
@@ -46,9 +46,11 @@ export interface EncodedCall {
   words: Uint32Array
   numSlots: number
   numLists: number
+  /** Words of a list's report. */
+  reportWords: number
 }
 
-const HEADER_WORDS = 8
+const HEADER_WORDS = 12
 const TASK_WORDS = 20
 const SLOT_WORDS = 4
 const EDIT_WORDS = 4
@@ -57,6 +59,7 @@ const FLAG_GREEDY = 1
 const FLAG_MASK = 2
 const FLAG_BOUNDARY = 4
 const FLAG_RAW = 8
+const FLAG_FILTERED = 16
 
 const NO_LIST = 0xffff_ffff
 const MAX_F32 = 3.4028234663852886e38
@@ -77,23 +80,32 @@ function bitsOf(value: number): number {
  * Writes a call.
  *
  * @param tasks - What is to be done, in order.
- * @param options - Tiles of the head, noise scheme and destination.
+ * @param options - Tiles of the head, noise scheme, destination and place of the rows.
  * @returns The words, and how many draws and lists the tasks have.
  */
 export function encodeCall(
   tasks: readonly Task[],
-  options: { numTiles: number; noiseScheme: NoiseScheme; destination: DestinationWords },
+  options: {
+    numTiles: number
+    noiseScheme: NoiseScheme
+    destination: DestinationWords
+    /** First element of a row in its buffer. */
+    rowStart(row: number): number
+  },
 ): EncodedCall {
   const numSlots = tasks.reduce((sum, task) => sum + task.numDraws, 0)
   const tasksAt = HEADER_WORDS
   const slotsAt = tasksAt + tasks.length * TASK_WORDS
-  const extra = new ExtraWords(slotsAt + numSlots * SLOT_WORDS)
+  const listsAt = slotsAt + numSlots * SLOT_WORDS
+  const numLists = tasks.filter(({ isListed }) => isListed).length
+  const extra = new ExtraWords(listsAt + numLists)
   const places = tasks.map((task) => extra.place(task))
   const words = new Uint32Array(extra.end)
   const { words: destinationWords, at: destinationAt } = options.destination
   const maxSlots = tasks.reduce((most, task) => Math.max(most, task.numDraws), 0)
   words.set([tasks.length, maxSlots, tasksAt, slotsAt, options.numTiles, numSlots])
-  words.set([destinationWords, destinationAt], 6)
+  const reportWords = 1 + 2 * tasks.reduce((most, task) => Math.max(most, task.numReported), 0)
+  words.set([destinationWords, destinationAt, listsAt, reportWords], 6)
   let slot = 0
   let list = 0
   tasks.forEach((task, index) => {
@@ -106,24 +118,32 @@ export function encodeCall(
     if (mask !== 0) flags |= FLAG_MASK
     if (boundary !== null) flags |= FLAG_BOUNDARY
     if (params.logprobsMode === 'raw') flags |= FLAG_RAW
+    if (task.isFiltered) flags |= FLAG_FILTERED
+    if (task.isListed) words[listsAt + list] = index
     words.set(
       [
-        ...[task.row, flags, bitsOf(factor), bitsOf(MAX_LOGIT / Math.max(1, factor))],
+        ...[
+          options.rowStart(task.row),
+          flags,
+          bitsOf(factor),
+          bitsOf(MAX_LOGIT / Math.max(1, factor)),
+        ],
         ...[mask, edits, numEdits, slot, task.numDraws, task.massTask],
         ...[task.isListed ? list++ : NO_LIST, params.topK, bitsOf(params.topP)],
         bitsOf(params.minP > 0 ? Math.log(params.minP) : -MAX_F32),
         ...[bitsOf(boundary?.logit ?? 0), boundary?.tokenId ?? 0, pivots, task.pivots.length],
+        task.numReported,
       ],
       tasksAt + index * TASK_WORDS,
     )
     for (let draw = 0; draw < task.numDraws; draw++, slot++) {
-      const drawIndex = params.drawIndex + task.firstDraw + draw
+      const drawIndex = params.drawIndex + draw
       const key = deriveRowKey({ ...params, drawIndex }, 0, options.noiseScheme)
       words.set([...key, index, 0], slotsAt + slot * SLOT_WORDS)
     }
   })
   extra.write(words)
-  return { words, numSlots, numLists: list }
+  return { words, numSlots, numLists, reportWords }
 }
 
 /** Where a task's variable parts lie, in words; 0 where it has none. */

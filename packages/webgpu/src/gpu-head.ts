@@ -7,6 +7,7 @@ import { type CheckedShard, UnsupportedDeviceError } from '@flashsampling/core'
 import type { DeviceState } from './device-state.ts'
 import { BUFFER_USAGE } from './gpu-constants.ts'
 import { convertRows, type StorageLayout, storageLayout } from './storage.ts'
+import type { Tuning } from './tuning.ts'
 
 /** Part of a buffer. */
 export interface BufferRange {
@@ -17,7 +18,7 @@ export interface BufferRange {
 
 /** Rows of the vocabulary that one dispatch works on. */
 export interface HeadPiece {
-  layout: StorageLayout
+  layout: StorageLayout | 'logits'
   weight: BufferRange
   scales: BufferRange
   offsets: BufferRange
@@ -30,6 +31,8 @@ export interface HeadPiece {
 /** A head in GPU memory. */
 export interface GpuHead {
   pieces: HeadPiece[]
+  /** Shapes of its kernels. */
+  tuning: Tuning
   /** Tiles of all pieces. */
   numTiles: number
   /** Chunks of eight elements in a row. */
@@ -121,8 +124,9 @@ export async function uploadHead(
   const last = shards.at(-1) as CheckedShard
   const { hiddenSize } = last
   const vocabSize = last.vocabStart + last.vocabSize
-  const { numChunks } = (pieces[0] as HeadPiece).layout
-  return { pieces, numTiles, numChunks, hiddenSize, vocabSize, byteLength, destroy }
+  const numChunks = Math.ceil(hiddenSize / 8)
+  const { tuning } = state
+  return { pieces, tuning, numTiles, numChunks, hiddenSize, vocabSize, byteLength, destroy }
 }
 
 async function uploadPiece(
@@ -194,27 +198,24 @@ function write(device: GPUDevice, buffer: GPUBuffer, offset: number, bytes: Uint
 }
 
 /** The piece without its buffers of weights; allocates and fills its uniform buffer. */
-export function describePiece(
-  { device, tuning }: Pick<DeviceState, 'device' | 'tuning'>,
-  layout: StorageLayout,
+function describePiece(
+  { device, tuning }: { device: GPUDevice; tuning: Tuning },
+  layout: StorageLayout | 'logits',
   vocabStart: number,
   { numTokens, numTiles }: { numTokens: number; numTiles: number },
 ): Omit<HeadPiece, 'weight' | 'scales' | 'offsets'> {
-  const words = Uint32Array.of(
-    vocabStart,
-    numTokens,
-    layout.numChunks,
-    // The elements of the weight buffer: two for a chunk of f32, one for the others.
-    layout.rowBytes / WEIGHT_WORD_BYTES[layout.chunk],
-    Math.log2(layout.blockSize / 8),
-    layout.numBlocks,
-    layout.offsetRowBytes,
-    numTiles,
-    0,
-    0,
-    0,
-    0,
-  )
+  // As `Shard` of src/shaders/include/tile.wgsl.
+  const words = new Uint32Array(8)
+  words.set([vocabStart, numTokens])
+  if (layout !== 'logits') {
+    words[2] = layout.numChunks
+    // In elements of the weight buffer: two for a chunk of f32, one for the others.
+    words[3] = layout.rowBytes / WEIGHT_WORD_BYTES[layout.chunk]
+    words[4] = Math.log2(layout.blockSize / 8)
+    words[5] = layout.numBlocks
+    words[6] = layout.offsetRowBytes
+  }
+  words[7] = numTiles
   const uniform = device.createBuffer({
     label: 'flashsampling shard',
     size: words.byteLength,
@@ -222,6 +223,38 @@ export function describePiece(
   })
   device.queue.writeBuffer(uniform, 0, words)
   return { layout, uniform, numTokens, numTiles: Math.ceil(numTokens / tuning.tile) }
+}
+
+/** Tokens of a tile of logits: nothing is multiplied, so that a thread takes one each. */
+const LOGITS_TILE = 256
+
+/**
+ * What stands for a head where logits are in memory already.
+ *
+ * @param state - The device.
+ * @param vocabSize - Logits of a row.
+ * @returns The head, owned by the caller.
+ */
+export async function logitsHead(state: DeviceState, vocabSize: number): Promise<GpuHead> {
+  // Rows share nothing here, so that each has workgroups of its own.
+  const tuning = { ...state.tuning, tile: LOGITS_TILE, maxRows: 1 }
+  const { device } = state
+  const { value, checked } = state.capture('create a sampler', () => {
+    const place = { numTokens: vocabSize, numTiles: 0 }
+    const unused = device.createBuffer({ size: 16, usage: BUFFER_USAGE.STORAGE })
+    return { piece: describePiece({ device, tuning }, 'logits', 0, place), unused }
+  })
+  await checked
+  const { piece, unused } = value
+  const range = { buffer: unused, offset: 0, size: 16 }
+  const destroy = (): void => {
+    unused.destroy()
+    piece.uniform.destroy()
+  }
+  return {
+    ...{ pieces: [{ ...piece, weight: range, scales: range, offsets: range }], tuning },
+    ...{ numTiles: piece.numTiles, numChunks: 0, hiddenSize: 0, vocabSize, byteLength: 0, destroy },
+  }
 }
 
 const WEIGHT_WORD_BYTES = { f32: 16, f16: 16, bf16: 16, int8: 8, int4: 4 } as const

@@ -13,24 +13,41 @@ import {
   CHUNKS_INT8,
   HIDDEN_F16,
   HIDDEN_F32,
+  MERGE_LISTS,
   MERGE_SAMPLE,
+  SOURCE_LOGITS,
+  SOURCE_PRODUCT,
   SUBGROUPS_NONE,
   SUBGROUPS_SHUFFLE,
+  TILE_GATHER,
+  TILE_RANK,
   TILE_SAMPLE,
 } from './shaders.generated.ts'
 import type { ChunkFormat, StorageLayout } from './storage.ts'
 import { chooseLanes, type Tuning } from './tuning.ts'
 
-/** Storage of hidden states in GPU memory. */
+/** Storage of hidden states or logits in GPU memory. */
 export type HiddenFormat = 'f32' | 'f16'
 
 /** Best tokens by logit that a tile lists for rows with filters. */
 export const LIST_ENTRIES = 8
 
+/** Words of a listed token: logit, token id, raw logit. */
+export const ENTRY_WORDS = 3
+
+/** Tokens of the ranking that the merge of lists holds. */
+export const LIST_CAPACITY = 256
+
+/** Most positions of a rank pass, and words of the count between two of them. */
+export const MAX_PIVOTS = 255
+export const INTERVAL_WORDS = 5
+
 /** What a tile kernel is made for. */
 export interface TileVariant {
   tuning: Tuning
-  layout: StorageLayout
+  /** Storage of the weights; `logits` where these are in memory already. */
+  layout: StorageLayout | 'logits'
+  /** Storage of the hidden states or logits. */
   hidden: HiddenFormat
   /** Rows of a workgroup. */
   rows: number
@@ -78,12 +95,77 @@ export function mergeSampleKernel({ workgroup }: Tuning): Kernel {
   }
 }
 
+/**
+ * The kernel that decides filters from the tiles' lists and reports the most likely tokens.
+ *
+ * @param tuning - Shapes of the device.
+ * @param noiseScheme - Noise of every draw.
+ * @returns The kernel.
+ */
+export function mergeListsKernel({ workgroup }: Tuning, noiseScheme: NoiseScheme): Kernel {
+  return {
+    label: 'flashsampling merge_lists',
+    sources: [MERGE_LISTS],
+    constants: {
+      WORKGROUP: workgroup,
+      NOISE_VLLM: noiseScheme === 'vllm',
+      TOP: LIST_ENTRIES,
+      CAPACITY: LIST_CAPACITY,
+    },
+    bindings: ['read', 'read', 'read', 'write', 'write', 'read', 'write'],
+  }
+}
+
+/**
+ * The kernel that counts tokens and mass between places in rank order.
+ *
+ * @param variant - Storage and shape.
+ * @returns The kernel.
+ */
+export function tileRankKernel(variant: TileVariant): Kernel {
+  return {
+    label: 'flashsampling tile_rank',
+    ...productParts(variant, TILE_RANK),
+    bindings: ['read', 'uniform', 'read', 'read', 'read', 'read', 'write'],
+  }
+}
+
+/**
+ * The kernel that gathers the tokens up to a place in rank order.
+ *
+ * @param variant - Storage and shape.
+ * @param gathered - Most tokens of a row.
+ * @returns The kernel.
+ */
+export function tileGatherKernel(variant: TileVariant, gathered: number): Kernel {
+  const parts = productParts(variant, TILE_GATHER)
+  return {
+    label: 'flashsampling tile_gather',
+    ...parts,
+    constants: { ...parts.constants, GATHERED: gathered },
+    bindings: ['read', 'uniform', 'read', 'read', 'read', 'read', 'write'],
+  }
+}
+
 /** What every kernel that multiplies is made of. */
 function productParts(
   { tuning, layout, hidden, rows, noiseScheme, isListed }: TileVariant,
   main: string,
 ): Pick<Kernel, 'sources' | 'constants' | 'usesSubgroups'> {
   const { workgroup, tile, subgroup } = tuning
+  const common = {
+    WORKGROUP: workgroup,
+    TILE: tile,
+    ROWS: rows,
+    NOISE_VLLM: noiseScheme === 'vllm',
+    TOP: isListed ? LIST_ENTRIES : 0,
+  }
+  if (layout === 'logits') {
+    return {
+      sources: [main, SOURCE_LOGITS],
+      constants: { ...common, LOGITS_F16: hidden === 'f16' },
+    }
+  }
   const lanes = chooseLanes(tuning, layout.numChunks)
   // As many tokens as a thread may take without idling a part of the workgroup.
   const tokens = Math.max(1, Math.min(tuning.tokens, Math.floor((tile * lanes) / workgroup)))
@@ -93,20 +175,17 @@ function productParts(
       hidden === 'f16' ? HIDDEN_F16 : HIDDEN_F32,
       subgroup > 1 ? SUBGROUPS_SHUFFLE : SUBGROUPS_NONE,
       main,
+      SOURCE_PRODUCT,
     ],
     usesSubgroups: subgroup > 1,
     constants: {
-      WORKGROUP: workgroup,
-      TILE: tile,
+      ...common,
       LANES: lanes,
       TOKENS: tokens,
-      ROWS: rows,
       SUBGROUP: subgroup,
       SCALE_F32: layout.scaleBytes === 4,
       OFFSET_FORMAT: OFFSET_NUMBERS[layout.offset],
       ZERO_POINT: layout.zeroPoint,
-      NOISE_VLLM: noiseScheme === 'vllm',
-      TOP: isListed ? LIST_ENTRIES : 0,
     },
   }
 }

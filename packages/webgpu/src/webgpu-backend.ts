@@ -10,15 +10,14 @@ import type {
   SessionOptions,
 } from '@flashsampling/core'
 import { DeviceState } from './device-state.ts'
-import { Engine } from './engine.ts'
 import { uploadHead } from './gpu-head.ts'
-import { WebGpuSession } from './webgpu-session.ts'
+import { GpuSession } from './gpu-session.ts'
 
 const CAPABILITIES: BackendCapabilities = {
   dtypes: ['f32', 'f16', 'bf16', 'q8_0', 'q4_0', 'q4_1', 'q6_k', 'nbits4', 'nbits8'],
   maxBatchSize: Infinity,
-  features: ['logitBias', 'allowedTokens', 'penalties', 'numSamples'],
-  maxLogprobs: 0,
+  features: ['topK', 'topP', 'minP', 'logitBias', 'allowedTokens', 'penalties', 'numSamples'],
+  maxLogprobs: 1024,
   sharded: true,
   noiseSchemes: ['flash', 'vllm'],
 }
@@ -51,7 +50,7 @@ export function createWebGpuBackend(device: GPUDevice): WebGpuBackend {
     async createSession({ shards, noiseScheme }: SessionOptions): Promise<BackendSession> {
       state.checkAlive()
       const head = await uploadHead(state, shards)
-      return new WebGpuSession(new Engine(state, head, noiseScheme), head)
+      return new GpuSession(state, head, noiseScheme)
     },
   }
 }

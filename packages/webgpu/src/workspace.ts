@@ -13,6 +13,8 @@ export type WorkspaceName =
   | 'masses'
   | 'lists'
   | 'results'
+  | 'reports'
+  | 'unused'
   | 'counts'
   | 'readback'
 
@@ -23,6 +25,8 @@ const USAGES: Record<WorkspaceName, number> = {
   masses: BUFFER_USAGE.STORAGE | BUFFER_USAGE.COPY_SRC,
   lists: BUFFER_USAGE.STORAGE | BUFFER_USAGE.COPY_SRC,
   results: BUFFER_USAGE.STORAGE | BUFFER_USAGE.COPY_SRC,
+  reports: BUFFER_USAGE.STORAGE | BUFFER_USAGE.COPY_SRC,
+  unused: BUFFER_USAGE.STORAGE,
   counts: BUFFER_USAGE.STORAGE | BUFFER_USAGE.COPY_SRC | BUFFER_USAGE.COPY_DST,
   readback: BUFFER_USAGE.MAP_READ | BUFFER_USAGE.COPY_DST,
 }

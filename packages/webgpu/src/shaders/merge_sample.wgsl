@@ -54,6 +54,16 @@ fn main(
     let winner = best_candidate[0];
     let is_raw = (call[task_at + 1u] & FLAG_RAW) != 0u;
     let logit = bitcast<f32>(select(winner.z, winner.w, is_raw));
-    write_result(slot, status, best_score[0] > DEAD, winner.y, logit - merged_mass.x - log(merged_mass.y));
+    var token = winner.y;
+    if (status != 0u) {
+      token = TOKEN_INVALID;
+    } else if (best_score[0] <= DEAD) {
+      token = TOKEN_MASKED;
+    }
+    write_token(slot, token, logit - merged_mass.x - log(merged_mass.y));
+    results[2u * num_slots_total() + slot] = winner.z;
+    results[3u * num_slots_total() + slot] = winner.w;
+    results[4u * num_slots_total() + slot] = winner.x;
+    results[5u * num_slots_total() + slot] = winner.y;
   }
 }

@@ -1,4 +1,4 @@
-// Multiplies one tile of the vocabulary with up to ROWS rows, transforms the logits, adds noise and keeps the tile's
+// Takes the raw logits of one tile of the vocabulary for up to ROWS rows, multiplied here or read, transforms them, adds noise and keeps the tile's
 // winner of every draw, its log-mass and, for rows with filters, its best tokens by logit. The logits stay on chip.
 //
 // Grid: x groups of ROWS tasks, y tiles: the groups of one tile run close together, so its weights come from the cache.
@@ -6,8 +6,9 @@
 
 #include "include/tasks.wgsl"
 #include "include/transform.wgsl"
+#include "include/tile.wgsl"
 #include "include/noise.wgsl"
-#include "include/weights.wgsl"
+#include "include/transform_tile.wgsl"
 #include "include/sample_tile.wgsl"
 
 @compute @workgroup_size(WORKGROUP)
@@ -16,7 +17,7 @@ fn main(
   @builtin(local_invocation_index) local: u32,
 ) {
   let first_task = workgroup.x * ROWS;
-  multiply_tile(workgroup.y, first_task, local);
+  fill_tile(workgroup.y, first_task, local);
   // Publishes the raw logits.
   workgroupBarrier();
   sample_tile(

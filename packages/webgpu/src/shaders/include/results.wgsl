@@ -4,7 +4,8 @@ const TOKEN_INVALID: u32 = 0xffffffffu;  // -1
 const TOKEN_MASKED: u32 = 0xfffffffeu;  // -2
 const TOKEN_OPEN: u32 = 0xfffffffdu;  // -3
 
-// [num_slots] token ids as i32, negative where the row has no result, then [num_slots] log-probabilities.
+// Planes of [num_slots]: token ids as i32, negative where the row has no result; log-probabilities; transformed and raw
+// logits, scores and ids of the tokens with the best scores, whether or not they pass the filters.
 @group(0) @binding(3) var<storage, read_write> results: array<u32>;
 // The caller's memory for token ids; one or two words each.
 @group(0) @binding(4) var<storage, read_write> destination: array<u32>;
@@ -66,16 +67,6 @@ fn add_scaled(a: f32, at_a: f32, b: f32, at_b: f32, highest: f32) -> f32 {
     sum += b * exp(at_b - highest);
   }
   return sum;
-}
-
-fn write_result(slot: u32, status: u32, has_winner: bool, token_id: u32, logprob: f32) {
-  var token = token_id;
-  if (status != 0u) {
-    token = TOKEN_INVALID;
-  } else if (!has_winner) {
-    token = TOKEN_MASKED;
-  }
-  write_token(slot, token, logprob);
 }
 
 fn write_token(slot: u32, token: u32, logprob: f32) {

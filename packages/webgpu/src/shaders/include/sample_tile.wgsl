@@ -4,15 +4,14 @@
 @group(0) @binding(6) var<storage, read_write> candidates: array<vec4<u32>>;
 // [num_tasks][num_tiles]: highest transformed logit, sum of e^(logit - highest), status.
 @group(0) @binding(7) var<storage, read_write> masses: array<vec4<u32>>;
-// [num_lists][num_tiles][TOP]: transformed logit and token id of the tile's best by logit, best first.
-@group(0) @binding(8) var<storage, read_write> lists: array<vec2<u32>>;
+// [num_lists][num_tiles][TOP]: transformed logit, token id and raw logit of the tile's best by logit, best first.
+@group(0) @binding(8) var<storage, read_write> lists: array<u32>;
 
 // Threads that scan a row's part of the tile one after the other.
 const SEGMENTS: u32 = 8u;
 const SEGMENT: u32 = TILE / SEGMENTS;
 
-// Transformed logits and, draw by draw, scores, [ROWS][TILE].
-var<workgroup> logits: array<f32, ROWS * TILE>;
+// Scores of one draw, [ROWS][TILE].
 var<workgroup> scores: array<f32, ROWS * TILE>;
 // [ROWS][SEGMENTS]
 var<workgroup> segment_value: array<f32, ROWS * SEGMENTS>;
@@ -21,19 +20,7 @@ var<workgroup> segment_index: array<u32, ROWS * SEGMENTS>;
 
 fn sample_tile(tile: u32, first_task: u32, first_token: u32, num_tokens: u32, local: u32) {
   let num_rows = min(ROWS, num_tasks() - first_task);
-
-  // Transform.
-  for (var i = local; i < ROWS * TILE; i += WORKGROUP) {
-    let r = i / TILE;
-    let t = i % TILE;
-    var logit = DEAD;
-    if (r < num_rows && t < num_tokens) {
-      logit = transform_logit(read_task(first_task + r), first_token + t, raw_logits[i]);
-    }
-    logits[i] = logit;
-  }
-  // Publishes the transformed logits.
-  workgroupBarrier();
+  transform_tile(first_task, first_token, num_tokens, local);
 
   // Log-mass and status: each thread a segment, then one thread a row.
   for (var i = local; i < num_rows * SEGMENTS; i += WORKGROUP) {
@@ -90,8 +77,10 @@ fn sample_tile(tile: u32, first_task: u32, first_token: u32, num_tokens: u32, lo
           }
         }
         if (rank < TOP) {
-          lists[(list * num_tiles() + tile) * TOP + rank] =
-            vec2<u32>(bitcast<u32>(logits[i]), first_token + t);
+          let at = ((list * num_tiles() + tile) * TOP + rank) * ENTRY_WORDS;
+          lists[at] = bitcast<u32>(logits[i]);
+          lists[at + 1u] = first_token + t;
+          lists[at + 2u] = bitcast<u32>(raw_logits[i]);
         }
       }
     }

@@ -9,6 +9,8 @@ const FLAG_MASK: u32 = 2u;
 // Tokens that rank after the boundary are not drawn.
 const FLAG_BOUNDARY: u32 = 4u;
 const FLAG_RAW: u32 = 8u;
+// topK, topP or minP decide what may be drawn.
+const FLAG_FILTERED: u32 = 16u;
 
 const STATUS_NAN: u32 = 1u;
 const STATUS_INFINITE: u32 = 2u;
@@ -16,10 +18,13 @@ const STATUS_INFINITE: u32 = 2u;
 const TASK_WORDS: u32 = 20u;
 const SLOT_WORDS: u32 = 4u;
 const EDIT_WORDS: u32 = 4u;
+const PIVOT_WORDS: u32 = 2u;
+// Logit, token id and raw logit of a listed token.
+const ENTRY_WORDS: u32 = 3u;
 
 struct Task {
-  // Row of the hidden states or logits.
-  row: u32,
+  // Where the row's hidden states or logits begin, in elements of their buffer.
+  row_at: u32,
   flags: u32,
   inv_temperature: f32,
   // Logits beyond this magnitude would overflow when they are divided by the temperature.
@@ -43,6 +48,8 @@ struct Task {
   // Pivots of a rank pass, in words of the call buffer.
   pivots_at: u32,
   num_pivots: u32,
+  // Best tokens by logit to report.
+  num_reported: u32,
 }
 
 @group(0) @binding(0) var<storage, read> call: array<u32>;
@@ -57,6 +64,10 @@ fn num_slots_total() -> u32 { return call[5]; }
 // Words of a token id in the caller's memory: 0 without any, 1 for i32, 2 for i64; and its first word.
 fn destination_words() -> u32 { return call[6]; }
 fn destination_at() -> u32 { return call[7]; }
+// Tasks with lists, in the order of the lists.
+fn list_task(list: u32) -> u32 { return call[call[8] + list]; }
+// Words of a report.
+fn report_words() -> u32 { return call[9]; }
 
 fn read_task(index: u32) -> Task {
   let at = tasks_at() + index * TASK_WORDS;
@@ -66,6 +77,7 @@ fn read_task(index: u32) -> Task {
     call[at + 8u], call[at + 9u], call[at + 10u], call[at + 11u],
     bitcast<f32>(call[at + 12u]), bitcast<f32>(call[at + 13u]),
     bitcast<f32>(call[at + 14u]), call[at + 15u], call[at + 16u], call[at + 17u],
+    call[at + 18u],
   );
 }
 

@@ -11,25 +11,6 @@ const OFFSET_CONSTANT: u32 = 0u;
 const OFFSET_PACKED: u32 = 1u;
 const OFFSET_FLOAT: u32 = 2u;
 
-// One piece of the vocabulary.
-struct Shard {
-  // Global id of the first token.
-  vocab_start: u32,
-  num_tokens: u32,
-  // Chunks of eight elements in a row.
-  num_chunks: u32,
-  // In elements of the weight buffer.
-  row_words: u32,
-  // log2 of the chunks in a block, and blocks in a row.
-  block_shift: u32,
-  num_blocks: u32,
-  // Bytes of packed zero points in a row.
-  zero_point_bytes: u32,
-  // Index of the first tile among those of all pieces.
-  first_tile: u32,
-}
-
-@group(0) @binding(1) var<uniform> shard: Shard;
 @group(0) @binding(2) var<storage, read> hidden: array<HiddenWord>;
 @group(0) @binding(3) var<storage, read> weight: array<WeightWord>;
 @group(0) @binding(4) var<storage, read> scales: array<u32>;
@@ -41,8 +22,6 @@ struct Chunk {
   high: vec4<f32>,
 }
 
-// Raw logits of the tile, [ROWS][TILE].
-var<workgroup> raw_logits: array<f32, ROWS * TILE>;
 var<workgroup> exchange: array<f32, WORKGROUP>;
 
 fn half_at(words: u32, index: u32) -> f32 {
@@ -109,13 +88,13 @@ fn sum_lanes(value: f32, local: u32) -> f32 {
 
 // Fills raw_logits with the products of the tile's tokens and the tasks' hidden states. Tokens past the end of the
 // piece repeat its last one. The caller's next barrier publishes them.
-fn multiply_tile(tile: u32, first_task: u32, local: u32) {
+fn fill_tile(tile: u32, first_task: u32, local: u32) {
   let lane = local % LANES;
   let group = local / LANES;
   var states_at: array<u32, ROWS>;
   for (var r = 0u; r < ROWS; r++) {
     let task = min(first_task + r, num_tasks() - 1u);
-    states_at[r] = call[tasks_at() + task * TASK_WORDS] * shard.num_chunks * HIDDEN_WORDS;
+    states_at[r] = call[tasks_at() + task * TASK_WORDS];
   }
   for (var start = 0u; start < TILE; start += WORKGROUP / LANES * TOKENS) {
     let first = start + group * TOKENS;
