@@ -87,6 +87,7 @@ export {
   summarizeGroup,
 } from './groups.ts'
 export { bf16ToNumber, f16ToNumber } from './half-floats.ts'
+export { normalizeHiddenStates } from './hidden-states.ts'
 export {
   type CheckedShard,
   normalizeLmHead,
@@ -116,7 +117,7 @@ export {
   uniformFromBits,
 } from './noise.ts'
 export { type OracleDraw, type OracleResult, sampleFromLogits } from './oracle.ts'
-export { type LogitEdit, normalizeParams, type RowParams } from './params.ts'
+export { type LogitEdit, normalizeBatchParams, normalizeParams, type RowParams } from './params.ts'
 export { philox2x32, philox4x32 } from './philox.ts'
 export {
   ALL_IDS,

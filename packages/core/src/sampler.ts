@@ -10,14 +10,13 @@ import {
   DisposedError,
   invalidArgument,
   invalidType,
-  RowError,
   UnsupportedFeatureError,
 } from './errors.ts'
-import { f16ToNumber } from './half-floats.ts'
+import { normalizeHiddenStates } from './hidden-states.ts'
 import { isBackendBuffer, normalizeLmHead } from './lm-head.ts'
 import type { NoiseScheme } from './noise.ts'
 import { normalizeBatchParams, type RowParams } from './params.ts'
-import type { DType, LmHead, SampleOptions, SampleResult, Sampler } from './types.ts'
+import type { LmHead, SampleOptions, SampleResult, Sampler } from './types.ts'
 
 /** Options of {@link createSampler}. */
 export interface CreateSamplerOptions {
@@ -146,7 +145,7 @@ class SessionSampler implements Sampler {
         options,
       )
     }
-    const { hiddenStates, batchSize } = this.#readHiddenStates(options.hiddenStates)
+    const { hiddenStates, batchSize } = normalizeHiddenStates(options.hiddenStates, this.hiddenSize)
     if (batchSize > this.#capabilities.maxBatchSize) {
       throw invalidArgument(
         'sample tokens',
@@ -169,57 +168,6 @@ class SessionSampler implements Sampler {
 
   [Symbol.asyncDispose](): Promise<void> {
     return this.dispose()
-  }
-
-  #readHiddenStates(input: SampleOptions['hiddenStates']): {
-    hiddenStates: Float32Array
-    batchSize: number
-  } {
-    const record =
-      input instanceof Float32Array
-        ? { data: input, dtype: 'f32' as const, batchSize: input.length / this.hiddenSize }
-        : input
-    if (typeof record !== 'object' || record === null || !ArrayBuffer.isView(record.data)) {
-      throw invalidType(
-        'sample tokens',
-        'hiddenStates',
-        'a Float32Array or { data, dtype, batchSize }',
-        input,
-      )
-    }
-    const { data, dtype, batchSize } = record
-    if (
-      !Number.isSafeInteger(batchSize) ||
-      batchSize < 1 ||
-      data.length !== batchSize * this.hiddenSize
-    ) {
-      throw new RangeError(
-        `Cannot sample tokens as "hiddenStates" must have batchSize * hiddenSize elements ` +
-          `(hiddenSize = ${this.hiddenSize}, batchSize >= 1): current length is ${data.length}` +
-          (input instanceof Float32Array ? '' : `, current batchSize is ${batchSize}`),
-      )
-    }
-    const hiddenStates = widenHiddenStates(data, dtype)
-    const nanRows: number[] = []
-    for (let row = 0; row < batchSize; row++) {
-      for (let i = row * this.hiddenSize; i < (row + 1) * this.hiddenSize; i++) {
-        const value = hiddenStates[i] as number
-        // x - x is NaN for NaN and for infinities, 0 for everything else.
-        if (value - value !== 0) {
-          nanRows.push(row)
-          break
-        }
-      }
-    }
-    if (nanRows.length > 0) {
-      throw new RowError(
-        'INVALID_LOGITS',
-        `Cannot sample tokens as the hidden states of row ${nanRows.join(', ')} contain NaN or infinite values: ` +
-          'check the model output',
-        nanRows,
-      )
-    }
-    return { hiddenStates, batchSize }
   }
 
   #checkFeatures(row: RowParams): void {
@@ -250,32 +198,4 @@ class SessionSampler implements Sampler {
       )
     }
   }
-}
-
-function widenHiddenStates(data: Float32Array | Uint16Array, dtype: DType): Float32Array {
-  // A copy: a queued call must not see what the caller writes into the buffer for the next one.
-  if (dtype === 'f32' && data instanceof Float32Array) return data.slice()
-  if ((dtype === 'f16' || dtype === 'bf16') && data instanceof Uint16Array) {
-    return dtype === 'f16' ? widenF16(data) : widenBf16(data)
-  }
-  throw invalidType(
-    'sample tokens',
-    'hiddenStates',
-    'a Float32Array for "f32", or a Uint16Array for "f16" and "bf16"',
-    data,
-  )
-}
-
-// Plain loops: at the batch sizes of a GPU, a callback for each element takes longer than the draw.
-
-function widenBf16(data: Uint16Array): Float32Array {
-  const bits = new Uint32Array(data.length)
-  for (let i = 0; i < data.length; i++) bits[i] = (data[i] as number) << 16
-  return new Float32Array(bits.buffer)
-}
-
-function widenF16(data: Uint16Array): Float32Array {
-  const widened = new Float32Array(data.length)
-  for (let i = 0; i < data.length; i++) widened[i] = f16ToNumber(data[i] as number)
-  return widened
 }
