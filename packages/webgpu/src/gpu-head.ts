@@ -101,6 +101,11 @@ export async function uploadHead(
   let byteLength = 0
   try {
     for (const shard of shards) {
+      if (!ArrayBuffer.isView(shard.data)) {
+        throw new TypeError(
+          `Cannot ${ACTION} as it lives in memory of backend ${shard.data.backend}: pass typed arrays`,
+        )
+      }
       const layout = storageLayout(shard)
       const maxRows = rowsPerPiece(layout, state.device.limits, state.tuning.tile)
       for (let start = 0; start < shard.vocabSize; start += maxRows) {

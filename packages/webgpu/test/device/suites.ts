@@ -4,9 +4,10 @@ import { createWebGpuBackend } from '../../src/index.ts'
 import { type DeviceWish, openDevice } from '../support/open-device.ts'
 import { type Check, CheckContext } from './check.ts'
 import { NOISE_CHECKS } from './noise-checks.ts'
+import { SAMPLER_CHECKS } from './sampler-checks.ts'
 
 /** All checks beside the conformance kit. */
-export const CHECKS: readonly Check[] = [...NOISE_CHECKS]
+export const CHECKS: readonly Check[] = [...NOISE_CHECKS, ...SAMPLER_CHECKS]
 
 /** One outcome, as a line of JSON. */
 export interface SuiteResult {
