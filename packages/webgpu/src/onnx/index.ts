@@ -17,5 +17,13 @@ export {
 } from './errors.ts'
 export type { OnnxModelBytes } from './graph.ts'
 export { inspectOnnxModel, type OnnxHeadInfo, type OnnxModelInfo } from './inspect.ts'
+export {
+  createOnnxLmHeadSampler,
+  createOnnxLogitsSampler,
+  type OnnxInputIds,
+  type OnnxSampleOptions,
+  type OnnxSampler,
+} from './onnx-sampler.ts'
+export type { OrtModule, OrtTensor } from './ort-tensors.ts'
 export { type OnnxLmHead, type ReadOnnxLmHeadOptions, readOnnxLmHead } from './read-head.ts'
 export type { ExternalDataLoader } from './tensor-data.ts'
