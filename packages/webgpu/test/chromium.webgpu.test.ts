@@ -4,7 +4,7 @@ import type { AddressInfo } from 'node:net'
 import { fileURLToPath } from 'node:url'
 import { chromium } from 'playwright-core'
 import { beforeEach, describe, expect, it } from 'vitest'
-import type { SuiteOptions, SuiteResult } from './device/suites.ts'
+import { CHECKS, type SuiteOptions, type SuiteResult } from './device/suites.ts'
 import { buildPrograms } from './support/run-in-child.ts'
 import { CHROMIUM } from './support/swiftshader.ts'
 
@@ -49,7 +49,14 @@ describe('in Chromium on SwiftShader', () => {
   })
 
   it('passes the conformance kit and the checks', { timeout: 600_000 }, async () => {
-    const results = await runInPage([{ suite: 'conformance', quick: true }, { suite: 'checks' }])
+    // Twenty thousand draws take long in a page and show nothing that Node does not.
+    const results = await runInPage([
+      { suite: 'conformance', quick: true },
+      {
+        suite: 'checks',
+        skip: CHECKS.flatMap(({ name }) => (name.startsWith('cpu:') ? [name] : [])),
+      },
+    ])
     expect(results.filter(({ status }) => status === 'failed')).toEqual([])
     expect(results.filter(({ status }) => status === 'passed').length).toBeGreaterThan(60)
   })

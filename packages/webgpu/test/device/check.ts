@@ -5,6 +5,8 @@ export class CheckContext {
   readonly #wish: DeviceWish
   readonly #opened: { dispose(): void | Promise<void> }[] = []
   readonly uncaptured: string[] = []
+  /** What the check measured, for its result. */
+  readonly notes: string[] = []
 
   constructor(wish: DeviceWish) {
     this.#wish = wish
@@ -19,6 +21,10 @@ export class CheckContext {
     opened.device.onuncapturederror = (event) => void this.uncaptured.push(event.error.message)
     this.keep({ dispose: () => opened.device.destroy() })
     return opened
+  }
+
+  note(text: string): void {
+    this.notes.push(text)
   }
 
   keep<T extends { dispose(): void | Promise<void> }>(opened: T): T {

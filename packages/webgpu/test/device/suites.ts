@@ -3,11 +3,18 @@ import { runConformance, runStatistics } from '@flashsampling/core'
 import { createWebGpuBackend } from '../../src/index.ts'
 import { type DeviceWish, openDevice } from '../support/open-device.ts'
 import { type Check, CheckContext } from './check.ts'
+import { CPU_CHECKS } from './cpu-checks.ts'
+import { ERROR_CHECKS } from './error-checks.ts'
 import { NOISE_CHECKS } from './noise-checks.ts'
 import { SAMPLER_CHECKS } from './sampler-checks.ts'
 
 /** All checks beside the conformance kit. */
-export const CHECKS: readonly Check[] = [...NOISE_CHECKS, ...SAMPLER_CHECKS]
+export const CHECKS: readonly Check[] = [
+  ...NOISE_CHECKS,
+  ...SAMPLER_CHECKS,
+  ...ERROR_CHECKS,
+  ...CPU_CHECKS,
+]
 
 /** One outcome, as a line of JSON. */
 export interface SuiteResult {
@@ -79,7 +86,8 @@ async function runCheck(check: Check, wish: DeviceWish): Promise<SuiteResult> {
     if (context.uncaptured.length > 0) {
       throw new Error(`errors that nobody caught: ${context.uncaptured.join('; ')}`)
     }
-    return { name, status: 'passed', durationMs: performance.now() - start }
+    const detail = context.notes.length > 0 ? context.notes.join('; ') : undefined
+    return { name, status: 'passed', detail, durationMs: performance.now() - start }
   } catch (error) {
     const detail = error instanceof Error ? (error.stack ?? error.message) : String(error)
     return { name, status: 'failed', detail, durationMs: performance.now() - start }
