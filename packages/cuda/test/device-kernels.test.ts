@@ -1,67 +1,27 @@
 /** The portable kernels, run thread by thread on the host against a plain loop over tokens: no GPU, no nvcc. */
-import { describe, expect, it } from 'vitest'
-import { buildHostProgram, findCompiler } from './host-program.ts'
+import { describe, it } from 'vitest'
+import { buildHostProgram, findCompiler, type HostProgram } from './host-program.ts'
+import {
+  combine,
+  expectEqual as expectEqualRows,
+  type Flag,
+  type KernelCase,
+} from './kernel-cases.ts'
 
-const FLAGS = {
-  temperatures: 1,
-  bias: 2,
-  mask: 4,
-  sharedRow: 8,
-  numSamples: 16,
-  int64: 32,
-  padded: 64,
-  invalid: 128,
-  maskedRow: 256,
-  logprobs: 512,
-  misaligned: 1024,
-} as const
-
-interface KernelCase {
-  /** 0 bf16, 1 f16, 2 f32 (logits only). */
-  type?: number
-  batchSize?: number
-  vocabSize?: number
-  vocabStart?: number
-  hiddenSize?: number
-  numDraws?: number
+/** A case and how many blocks run it. */
+interface PortableCase extends KernelCase {
   numBlocks?: number
-  /** 0 flash, 1 vllm. */
-  scheme?: number
-  /** 0 transformed, 1 raw. */
-  mode?: number
-  flags?: (keyof typeof FLAGS)[]
 }
 
 const compiler = findCompiler()
 const ask =
   compiler === undefined ? undefined : buildHostProgram(compiler, 'device_kernels_test.cc')
 
-/** Runs cases, each with its own random numbers; every answer must say how many rows were equal. */
-function expectEqual(kernel: 'smxx' | 'logits', cases: readonly KernelCase[]): void {
-  const commands = cases.map((options, index) => {
-    const { type = 0, batchSize = 3, vocabSize = 300, vocabStart = 0, hiddenSize = 72 } = options
-    const { numDraws = 1, numBlocks = 2, scheme = 0, mode = 0, flags = [] } = options
-    const bits = flags.reduce((sum, flag) => sum | FLAGS[flag], 0)
-    const shape = [type, batchSize, vocabSize, vocabStart, hiddenSize, numDraws, numBlocks]
-    return [kernel, ...shape, scheme, mode, bits, index + 1].join(' ')
-  })
-  const answers = (ask as NonNullable<typeof ask>)(commands).map((answer) => answer.join(' '))
-  const outcomes = commands.map((command, i) => `${command}: ${answers[i]}`)
-  expect(outcomes).toEqual(
-    commands.map((command, i) => `${command}: ${cases[i]?.batchSize ?? 3} equal`),
-  )
+function expectEqual(kernel: 'smxx' | 'logits', cases: readonly PortableCase[]): void {
+  expectEqualRows(ask as HostProgram, cases, ({ numBlocks = 2 }) => [kernel, numBlocks])
 }
 
-/** Every combination of one value for each key. */
-function combine(choices: { [K in keyof KernelCase]: KernelCase[K][] }): KernelCase[] {
-  return Object.entries(choices).reduce<KernelCase[]>(
-    (cases, [key, values]) =>
-      cases.flatMap((one) => values.map((value) => ({ ...one, [key]: value }))),
-    [{}],
-  )
-}
-
-const TRANSFORMS: (keyof typeof FLAGS)[][] = [
+const TRANSFORMS: Flag[][] = [
   ['temperatures'],
   ['bias'],
   ['mask'],
@@ -69,7 +29,7 @@ const TRANSFORMS: (keyof typeof FLAGS)[][] = [
   ['temperatures', 'bias', 'mask', 'maskedRow', 'logprobs', 'int64'],
 ]
 
-const DRAWS: (keyof typeof FLAGS)[][] = [['numSamples', 'temperatures', 'logprobs'], ['int64']]
+const DRAWS: Flag[][] = [['numSamples', 'temperatures', 'logprobs'], ['int64']]
 
 const title = `portable kernels on the host${ask ? '' : ' (skipped: no C++ compiler found)'}`
 describe.skipIf(ask === undefined)(title, () => {
@@ -163,10 +123,7 @@ describe.skipIf(ask === undefined)(title, () => {
     })
 
     it('makes rows with NaN or +Infinity errors, and no other row', () => {
-      const flags: KernelCase['flags'][] = [
-        ['invalid'],
-        ['invalid', 'mask', 'logprobs', 'temperatures'],
-      ]
+      const flags: Flag[][] = [['invalid'], ['invalid', 'mask', 'logprobs', 'temperatures']]
       expectEqual('logits', combine({ batchSize: [10], type: [0, 1, 2], numBlocks: [1, 4], flags }))
     })
   })

@@ -1,38 +1,18 @@
 /** The Hopper kernel, run thread by thread on the host against a plain loop over tokens: no GPU, no nvcc. */
-import { describe, expect, it } from 'vitest'
-import { buildHostProgram, findCompiler } from './host-program.ts'
+import { describe, it } from 'vitest'
+import { buildHostProgram, findCompiler, type HostProgram } from './host-program.ts'
+import {
+  combine,
+  expectEqual as expectEqualRows,
+  type Flag,
+  type KernelCase,
+} from './kernel-cases.ts'
 
-const FLAGS = {
-  temperatures: 1,
-  bias: 2,
-  mask: 4,
-  sharedRow: 8,
-  numSamples: 16,
-  int64: 32,
-  padded: 64,
-  maskedRow: 128,
-  logprobs: 256,
-  greedy: 512,
-  hot: 1024,
-} as const
+const VALUES = { integers: 0, equal: 1, huge: 2, rare: 3, tight: 4 } as const
 
-const VALUES = { integers: 0, equal: 1, huge: 2, invalid: 3, rare: 4, tight: 5 } as const
-
-interface KernelCase {
-  /** 0 bf16, 1 f16. */
-  type?: number
-  batchSize?: number
-  vocabSize?: number
-  vocabStart?: number
-  hiddenSize?: number
-  numDraws?: number
+interface HopperCase extends KernelCase {
   numMultiprocessors?: number
   numShards?: number
-  /** 0 flash, 1 vllm. */
-  scheme?: number
-  /** 0 transformed, 1 raw. */
-  mode?: number
-  flags?: (keyof typeof FLAGS)[]
   values?: keyof typeof VALUES
   /** Repetitions, each with its own random numbers and its own order of threads, blocks and copies. */
   repetition?: number
@@ -42,31 +22,11 @@ interface KernelCase {
 const compiler = process.arch === 'x64' ? findCompiler() : undefined
 const ask = compiler === undefined ? undefined : buildHostProgram(compiler, 'sm90_kernel_test.cc')
 
-/** Runs cases, each with its own random numbers; every answer must say how many rows were equal. */
-function expectEqual(cases: readonly KernelCase[]): void {
-  const commands = cases.map((options, index) => {
-    const { type = 0, batchSize = 3, vocabSize = 300, vocabStart = 0, hiddenSize = 72 } = options
-    const { numDraws = 1, numMultiprocessors = 4, numShards = 1, values = 'integers' } = options
-    const { scheme = 0, mode = 0, flags = [] } = options
-    const bits = flags.reduce((sum, flag) => sum | FLAGS[flag], 0)
-    const shape = [type, batchSize, vocabSize, vocabStart, hiddenSize, numDraws]
-    const how = [numMultiprocessors, numShards, scheme, mode, bits, VALUES[values], index + 1]
-    return [...shape, ...how].join(' ')
+function expectEqual(cases: readonly HopperCase[]): void {
+  expectEqualRows(ask as HostProgram, cases, (options) => {
+    const { values = 'integers', numMultiprocessors = 4, numShards = 1 } = options
+    return [VALUES[values], numMultiprocessors, numShards]
   })
-  const answers = (ask as NonNullable<typeof ask>)(commands).map((answer) => answer.join(' '))
-  const outcomes = commands.map((command, i) => `${command}: ${answers[i]}`)
-  expect(outcomes).toEqual(
-    commands.map((command, i) => `${command}: ${cases[i]?.batchSize ?? 3} equal`),
-  )
-}
-
-/** Every combination of one value for each key. */
-function combine(choices: { [K in keyof KernelCase]: KernelCase[K][] }): KernelCase[] {
-  return Object.entries(choices).reduce<KernelCase[]>(
-    (cases, [key, values]) =>
-      cases.flatMap((one) => values.map((value) => ({ ...one, [key]: value }))),
-    [{}],
-  )
 }
 
 /** A batch size of every instantiation: narrow ones, and wide ones with their filter of tokens. */
@@ -112,7 +72,7 @@ describe.skipIf(ask === undefined)(title, () => {
   })
 
   it('applies temperature, bias and mask, in both schemes', () => {
-    const flags: KernelCase['flags'][] = [
+    const flags: Flag[][] = [
       ['temperatures'],
       ['bias'],
       ['mask'],
@@ -125,7 +85,7 @@ describe.skipIf(ask === undefined)(title, () => {
   })
 
   it('reports log-masses of raw and transformed logits', () => {
-    const flags: KernelCase['flags'][] = [
+    const flags: Flag[][] = [
       ['logprobs'],
       ['greedy', 'logprobs'],
       ['bias', 'mask', 'maskedRow', 'logprobs'],
@@ -138,7 +98,7 @@ describe.skipIf(ask === undefined)(title, () => {
     ['temperatures near 0', { flags: ['temperatures', 'logprobs'] }],
     ['high temperatures', { flags: ['hot', 'logprobs'], mode: 1 }],
     ['logits near the end of fp32', { flags: ['logprobs'], values: 'huge' }],
-  ] satisfies [string, KernelCase][])('reports log-masses at %s', (_, extreme: KernelCase) => {
+  ] satisfies [string, HopperCase][])('reports log-masses at %s', (_, extreme: HopperCase) => {
     const check = (batchSizes: number[]): void => {
       const shapes = combine({ ...SEVERAL_TILES, batchSize: batchSizes })
       expectEqual(shapes.map((shape) => ({ ...shape, ...extreme })))
@@ -149,7 +109,7 @@ describe.skipIf(ask === undefined)(title, () => {
 
   it('takes several draws of a row, in one pass or more', () => {
     const small = { vocabSize: [600], vocabStart: [3], hiddenSize: [16] }
-    const flags: KernelCase['flags'][] = [
+    const flags: Flag[][] = [
       ['numSamples', 'temperatures'],
       ['int64', 'logprobs'],
     ]
@@ -166,8 +126,11 @@ describe.skipIf(ask === undefined)(title, () => {
         ...SEVERAL_TILES,
         batchSize: [...NARROW, ...WIDE],
         type: [0, 1],
-        values: ['invalid'],
-        flags: [[], ['mask', 'temperatures'], ['numSamples', 'logprobs']],
+        flags: [
+          ['invalid'],
+          ['invalid', 'mask', 'temperatures'],
+          ['invalid', 'numSamples', 'logprobs'],
+        ],
       }),
     )
   })
@@ -207,8 +170,12 @@ describe.skipIf(ask === undefined)(title, () => {
         ...SEVERAL_TILES,
         batchSize: [...NARROW, ...WIDE],
         numShards: [2, 5],
-        values: ['integers', 'invalid'],
-        flags: [['mask', 'logprobs'], ['temperatures']],
+        flags: [
+          ['mask', 'logprobs'],
+          ['temperatures'],
+          ['invalid', 'mask', 'logprobs'],
+          ['invalid', 'temperatures'],
+        ],
       }),
     )
   })
