@@ -93,6 +93,24 @@ class DeviceProperties(ctypes.Structure):
     ]
 
 
+# Fields that stand side by side in several structs.
+_ROW_FIELDS = [
+    ("temperature", c_void_p),
+    ("seed", c_void_p),
+    ("position", c_void_p),
+    ("draw_index", c_void_p),
+    ("num_samples", c_void_p),
+    ("logit_bias", c_void_p),
+    ("logit_bias_stride", c_int64),
+]
+_OUTPUT_FIELDS = [
+    ("out_token_ids", c_void_p),
+    ("out_logprobs", c_void_p),
+    ("out_log_sum_exp", c_void_p),
+    ("out_row_status", c_void_p),
+]
+
+
 class SampleArgs(ctypes.Structure):
     """`flashsampling_sample_args`."""
 
@@ -113,13 +131,7 @@ class SampleArgs(ctypes.Structure):
         ("hidden_states_stride", c_int64),
         ("weight", c_void_p),
         ("weight_stride", c_int64),
-        ("temperature", c_void_p),
-        ("seed", c_void_p),
-        ("position", c_void_p),
-        ("draw_index", c_void_p),
-        ("num_samples", c_void_p),
-        ("logit_bias", c_void_p),
-        ("logit_bias_stride", c_int64),
+        *_ROW_FIELDS,
         ("allowed_tokens", c_void_p),
         ("allowed_tokens_stride", c_int64),
         ("top_k", c_void_p),
@@ -130,10 +142,7 @@ class SampleArgs(ctypes.Structure):
         ("frequency_penalty", c_void_p),
         ("prompt_token_mask", c_void_p),
         ("output_token_counts", c_void_p),
-        ("out_token_ids", c_void_p),
-        ("out_logprobs", c_void_p),
-        ("out_log_sum_exp", c_void_p),
-        ("out_row_status", c_void_p),
+        *_OUTPUT_FIELDS,
         ("out_candidates", c_void_p),
         ("workspace", c_void_p),
         ("workspace_bytes", c_uint64),
@@ -155,17 +164,8 @@ class MergeArgs(ctypes.Structure):
         ("candidates", c_void_p),
         ("log_sum_exp", c_void_p),
         ("row_status", c_void_p),
-        ("temperature", c_void_p),
-        ("seed", c_void_p),
-        ("position", c_void_p),
-        ("draw_index", c_void_p),
-        ("num_samples", c_void_p),
-        ("logit_bias", c_void_p),
-        ("logit_bias_stride", c_int64),
-        ("out_token_ids", c_void_p),
-        ("out_logprobs", c_void_p),
-        ("out_log_sum_exp", c_void_p),
-        ("out_row_status", c_void_p),
+        *_ROW_FIELDS,
+        *_OUTPUT_FIELDS,
     ]
 
 
@@ -185,19 +185,10 @@ class LogitsArgs(ctypes.Structure):
         ("reserved", c_uint32),
         ("logits", c_void_p),
         ("logits_stride", c_int64),
-        ("temperature", c_void_p),
-        ("seed", c_void_p),
-        ("position", c_void_p),
-        ("draw_index", c_void_p),
-        ("num_samples", c_void_p),
-        ("logit_bias", c_void_p),
-        ("logit_bias_stride", c_int64),
+        *_ROW_FIELDS,
         ("allowed_tokens", c_void_p),
         ("allowed_tokens_stride", c_int64),
-        ("out_token_ids", c_void_p),
-        ("out_logprobs", c_void_p),
-        ("out_log_sum_exp", c_void_p),
-        ("out_row_status", c_void_p),
+        *_OUTPUT_FIELDS,
         ("workspace", c_void_p),
         ("workspace_bytes", c_uint64),
     ]
