@@ -89,6 +89,15 @@ describe('cutOnnxLmHead()', () => {
     expect(hiddenStates).toMatchObject({ dims: [null, null, HIDDEN_SIZE], dataType: 1 })
   })
 
+  it('keeps what it does not know, byte for byte', () => {
+    const { bytes } = makeTinyDecoder('window', 'f32')
+    const [before, after] = [parseModel(bytes), parseModel(cutOnnxLmHead(bytes).body)]
+    expect(after.otherModelFields).toEqual(before.otherModelFields)
+    expect(after.otherGraphFields).toEqual(before.otherGraphFields)
+    const text = new TextDecoder().decode(after.otherGraphFields.at(-1))
+    expect(text).toContain('a text that no reader needs')
+  })
+
   it('shares a tied embedding between both parts', () => {
     const { body, head } = cutOnnxLmHead(makeTinyDecoder('window', 'tied').bytes)
     expect(parseModel(body).initializers.has('embedding')).toBe(true)
@@ -151,6 +160,22 @@ describe('cutOnnxLmHead()', () => {
     const { hidden_states } = await runWith(moved.body, 'b.data', { x })
     const after = await runWith(moved.head, 'h.data', { hidden_states: hidden_states! })
     expect(after.logits!.data).toEqual(logits!.data)
+  })
+
+  it('moves tensors whose size only the file tells, such as two elements a byte', () => {
+    const data = { location: 'model.onnx_data', offset: 20480, length: 2 }
+    const nibbles = { name: 'nibbles', type: 'uint4', dims: [3], data } as const
+    const model = encodeModel({
+      ...withFiles,
+      nodes: [...withFiles.nodes, { op: 'Cast', inputs: ['nibbles'], outputs: ['bytes'] }],
+      initializers: [...withFiles.initializers, nibbles],
+      outputs: [...withFiles.outputs, { name: 'bytes', type: 'uint8', dims: [3] }],
+    })
+    const { copies } = cutOnnxLmHead(model, { externalData: { body: 'b.data', head: 'h.data' } })
+    expect(copies).toContainEqual({
+      ...{ from: 'model.onnx_data', fromOffset: 20480, length: 2 },
+      ...{ to: 'b.data', toOffset: 8192 },
+    })
   })
 
   it('keeps what nested graphs read from outside', async () => {

@@ -15,6 +15,7 @@ export const DATA_TYPES = {
   bool: 9,
   float16: 10,
   bfloat16: 16,
+  uint4: 21,
 } as const
 
 export type DataType = keyof typeof DATA_TYPES
@@ -80,6 +81,7 @@ function writeOpset(opset: { domain: string; version: number }, pbf: PbfWriter):
 function writeGraph(model: Model, pbf: PbfWriter): void {
   for (const node of model.nodes) pbf.writeMessage(1, writeNode, node)
   pbf.writeStringField(2, 'test')
+  pbf.writeStringField(10, 'a text that no reader needs')
   for (const initializer of model.initializers) pbf.writeMessage(5, writeTensor, initializer)
   for (const input of model.inputs) pbf.writeMessage(11, writeValueInfo, input)
   for (const output of model.outputs) pbf.writeMessage(12, writeValueInfo, output)

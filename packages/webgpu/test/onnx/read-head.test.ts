@@ -110,6 +110,19 @@ describe('readOnnxLmHead()', () => {
       },
     ],
     [
+      'MatMul behind a Gather of one position, in the domain by its long name',
+      {
+        nodes: [
+          node('MatMul', ['h', 'w'], 'm', { domain: 'ai.onnx' }),
+          node('Gather', ['m', 'last'], 'logits', { attributes: { axis: 1 } }),
+        ],
+        initializers: [
+          matrix(columns, [D, V]),
+          { name: 'last', type: 'int64', dims: [1], data: BigInt64Array.of(-1n) },
+        ],
+      },
+    ],
+    [
       'Gemm with transB',
       {
         nodes: [node('Gemm', ['h', 'w'], 'logits', { attributes: { transB: 1 } })],
@@ -245,6 +258,41 @@ describe('readOnnxLmHead()', () => {
         initializers: [plain, { name: 'i', type: 'int64', dims: [1], data: BigInt64Array.of(2n) }],
       },
       'current origin is Slice <- MatMul',
+    ],
+    [
+      'a Gather of the vocabulary',
+      {
+        nodes: [
+          node('MatMul', ['h', 'w'], 'm'),
+          node('Gather', ['m', 'i'], 'logits', { attributes: { axis: 2 } }),
+        ],
+        initializers: [plain, { name: 'i', type: 'int64', dims: [1], data: BigInt64Array.of(2n) }],
+      },
+      'current origin is Gather <- MatMul',
+    ],
+    [
+      'weights that are rounded',
+      {
+        nodes: [
+          node('Cast', ['w'], 'half', { attributes: { to: 10 } }),
+          node('MatMul', ['h', 'half'], 'logits'),
+        ],
+        initializers: [plain],
+      },
+      'needs a MatMul that takes weights as they are stored: current one has float32 cast to float16',
+    ],
+    [
+      'columns in another order',
+      {
+        nodes: [
+          node('MatMulNBits', ['h', 'w', 'w', '', 'g'], 'logits', {
+            domain: 'com.microsoft',
+            attributes: { bits: 4, K: D, N: V, block_size: 16 },
+          }),
+        ],
+        initializers: [plain],
+      },
+      'needs a MatMulNBits that keeps the order of columns: current one has the order g',
     ],
     [
       'fewer logits than rows',
