@@ -3,6 +3,7 @@
 
 #include <cstdint>
 
+#include "../common/noise.h"
 #include "../common/workspace.h"
 
 namespace flashsampling {
@@ -11,7 +12,7 @@ constexpr int kConsumerWarpgroups = 2;
 constexpr int kConsumerThreads = kConsumerWarpgroups * 128;
 constexpr int kConsumerWarps = kConsumerThreads / kWarpSize;
 constexpr int kLoaderWarps = 2;   // one for the weight, one for the hidden states
-constexpr int kScoringWarps = 2;  // winner_filter.cuh
+constexpr int kScoringWarps = 2;  // scoring_warps.cuh
 constexpr int kScoringThreads = kScoringWarps * kWarpSize;
 constexpr int kBlockThreads = kConsumerThreads + (kLoaderWarps + kScoringWarps) * kWarpSize;
 constexpr int kConsumerRegisters = 224;  // of a thread; 256 * 224 + 128 * 56 is nearly all there are
