@@ -87,13 +87,17 @@ export class Engine {
    *
    * @param tasks - Rows with their draws.
    * @param hidden - Hidden states that the tasks' rows point into.
-   * @param options - What to read back, and where token ids go beside.
+   * @param options - What to read back, where token ids go beside, and, for measurements, how often to draw the same.
    * @returns What was read back.
    */
   async sample(
     tasks: readonly Task[],
     hidden: RowSource,
-    { planes, destination }: { planes: ReadPlanes; destination: Destination | null },
+    {
+      planes,
+      destination,
+      repeats = 1,
+    }: { planes: ReadPlanes; destination: Destination | null; repeats?: number },
   ): Promise<PassResult> {
     const { numTiles } = this.#head
     const call = this.#encode(tasks, hidden, destination ?? { words: 0, at: 0 })
@@ -129,13 +133,15 @@ export class Engine {
       ]
       const hiddenRange = this.#prepareRows(encoder, hidden)
       const pass = encoder.beginComputePass({ label: 'flashsampling sample' })
-      this.#dispatchTiles(pass, tiles, callRange, hiddenRange, [candidates, masses, lists])
       // Without a destination, something must be bound in its place that nothing else of the kernel uses.
       const memory = destination?.range ?? whole(workspace.get('unused', 16))
       const merged = [callRange, candidates, masses, results, memory]
-      if (numSlots > 0) this.#dispatch(pass, mergeSample, merged, [numSlots, 1])
-      if (mergeLists !== null) {
-        this.#dispatch(pass, mergeLists, [...merged, lists, reports], [numLists, 1])
+      for (let repeat = 0; repeat < repeats; repeat++) {
+        this.#dispatchTiles(pass, tiles, callRange, hiddenRange, [candidates, masses, lists])
+        if (numSlots > 0) this.#dispatch(pass, mergeSample, merged, [numSlots, 1])
+        if (mergeLists !== null) {
+          this.#dispatch(pass, mergeLists, [...merged, lists, reports], [numLists, 1])
+        }
       }
       pass.end()
       if (target === null) return

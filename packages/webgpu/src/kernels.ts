@@ -64,6 +64,15 @@ const CHUNKS: Record<ChunkFormat, string> = {
   int4: CHUNKS_INT4,
 }
 
+/** Loads of 16 bytes that a chunk stands for. */
+const LOADS_OF_CHUNK: Record<ChunkFormat, number> = {
+  f32: 2,
+  f16: 1,
+  bf16: 1,
+  int8: 0.5,
+  int4: 0.25,
+}
+
 const OFFSET_NUMBERS = { constant: 0, packed: 1, float: 2 } as const
 
 /**
@@ -182,6 +191,8 @@ function productParts(
       ...common,
       LANES: lanes,
       TOKENS: tokens,
+      // Bytes under way matter: small formats load more chunks before they use one.
+      UNROLL: Math.max(1, tuning.loads / (tokens * LOADS_OF_CHUNK[layout.chunk])) | 0,
       SUBGROUP: subgroup,
       SCALE_F32: layout.scaleBytes === 4,
       OFFSET_FORMAT: OFFSET_NUMBERS[layout.offset],

@@ -16,6 +16,8 @@ export interface Tuning {
   tile: number
   /** Tokens that a thread works on at a time, at most: each hidden state that is loaded serves all of them. */
   tokens: number
+  /** Loads of 16 bytes that a thread has under way, about. */
+  loads: number
   /** Rows that a thread works on at a time, at most: each weight that is loaded serves all of them. */
   maxRows: number
   /** Threads that can exchange values without memory; 1 without subgroups. */
@@ -31,6 +33,7 @@ const CLASSES: readonly (Omit<Tuning, 'subgroup'> & { matches: RegExp })[] = [
     maxLanes: 4,
     tile: 64,
     tokens: 4,
+    loads: 4,
     maxRows: 8,
   },
   {
@@ -40,9 +43,19 @@ const CLASSES: readonly (Omit<Tuning, 'subgroup'> & { matches: RegExp })[] = [
     maxLanes: 32,
     tile: 64,
     tokens: 4,
+    loads: 8,
     maxRows: 8,
   },
-  { name: 'other', matches: /(?:)/, workgroup: 128, maxLanes: 32, tile: 64, tokens: 4, maxRows: 8 },
+  {
+    name: 'other',
+    matches: /(?:)/,
+    workgroup: 128,
+    maxLanes: 32,
+    tile: 64,
+    tokens: 4,
+    loads: 4,
+    maxRows: 8,
+  },
 ]
 
 /**

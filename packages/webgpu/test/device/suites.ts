@@ -26,7 +26,8 @@ export interface SuiteResult {
 
 /** What to run. */
 export interface SuiteOptions {
-  suite: 'conformance' | 'checks' | 'statistics'
+  /** `probe` only says which adapter there is. */
+  suite: 'conformance' | 'checks' | 'statistics' | 'probe'
   /** Only names that contain this text. */
   filter?: string | undefined
   /** Shortens the conformance kit. */
@@ -56,7 +57,15 @@ export async function runSuite(
     }
     return
   }
-  const { device } = await openDevice(wish)
+  const { device, adapter } = await openDevice(wish)
+  if (suite === 'probe') {
+    const { vendor, architecture, description, subgroupMinSize, subgroupMaxSize } = adapter.info
+    const subgroups = `subgroups ${subgroupMinSize} to ${subgroupMaxSize}`
+    const detail = `${vendor} ${architecture} ${description}; ${subgroups}; ${[...adapter.features].join(' ')}`
+    emit({ name: 'adapter', status: 'passed', detail, durationMs: 0 })
+    device.destroy()
+    return
+  }
   try {
     const backend = createWebGpuBackend(device)
     if (suite === 'conformance') {

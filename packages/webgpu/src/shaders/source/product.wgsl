@@ -2,9 +2,9 @@
 // that lie LANES chunks apart, then across the threads in the order of a butterfly: an order that depends on hiddenSize
 // and the adapter alone, so a row's logits are the same bits in every batch and tile.
 //
-// A file of chunks/ gives WeightWord (the bits of a chunk, so that a thread's load is one instruction), load_chunk()
-// and QUANT_BITS; one of hidden/ gives HiddenWord and load_hidden(). The prelude gives LANES, TOKENS, ROWS, TILE,
-// WORKGROUP, SUBGROUP, SCALE_F32, OFFSET_FORMAT and ZERO_POINT.
+// A file of chunks/ gives WeightWord, Words (the bits of a chunk), load_words(), widen() and QUANT_BITS; one of hidden/
+// gives HiddenWord and load_hidden(). The prelude gives LANES, TOKENS, UNROLL, ROWS, TILE, WORKGROUP, SUBGROUP,
+// SCALE_F32, OFFSET_FORMAT and ZERO_POINT.
 
 // What is subtracted from a quant: a constant, packed zero points, or an offset in units of the weight.
 const OFFSET_CONSTANT: u32 = 0u;
@@ -103,28 +103,50 @@ fn fill_tile(tile: u32, first_task: u32, local: u32) {
       row[t] = min(tile * TILE + first + t, shard.num_tokens - 1u);
     }
     var sums: array<f32, TOKENS * ROWS>;
-    for (var c = lane; c < shard.num_chunks; c += LANES) {
-      var weights: array<Chunk, TOKENS>;
-      var factors: array<f32, TOKENS>;
-      for (var t = 0u; t < TOKENS; t++) {
-        weights[t] = load_chunk(row[t], c);
-        if (QUANT_BITS != 0u) {
-          factors[t] = load_scale(row[t] * shard.num_blocks + (c >> shard.block_shift));
+    // NOTE: the language says that a variable starts at zero each time round the loop, but Dawn's SPIR-V keeps what it
+    // held: docs/findings/wgsl-loop-variables.md.
+    for (var i = 0u; i < TOKENS * ROWS; i++) {
+      sums[i] = 0.0;
+    }
+    for (var first_chunk = lane; first_chunk < shard.num_chunks; first_chunk += LANES * UNROLL) {
+      // All loads of weights before their use, so that many are under way.
+      var words: array<Words, TOKENS * UNROLL>;
+      var factors: array<f32, TOKENS * UNROLL>;
+      for (var u = 0u; u < UNROLL; u++) {
+        let c = min(first_chunk + u * LANES, shard.num_chunks - 1u);
+        for (var t = 0u; t < TOKENS; t++) {
+          words[u * TOKENS + t] = load_words(row[t], c);
+          if (QUANT_BITS != 0u) {
+            factors[u * TOKENS + t] = load_scale(row[t] * shard.num_blocks + (c >> shard.block_shift));
+          }
         }
       }
-      for (var r = 0u; r < ROWS; r++) {
-        let states = load_hidden(states_at[r], c);
-        for (var t = 0u; t < TOKENS; t++) {
-          let at = t * ROWS + r;
-          if (QUANT_BITS != 0u) {
-            var sum = fma(multiply_add(weights[t], states, 0.0), factors[t], sums[at]);
-            if (OFFSET_FORMAT == OFFSET_FLOAT) {
-              let offset = load_offset(row[t] * shard.num_blocks + (c >> shard.block_shift));
-              sum = fma(multiply_add(Chunk(vec4<f32>(1.0), vec4<f32>(1.0)), states, 0.0), offset, sum);
+      for (var u = 0u; u < UNROLL; u++) {
+        let c = first_chunk + u * LANES;
+        if (c < shard.num_chunks) {
+          var weights: array<Chunk, TOKENS>;
+          for (var t = 0u; t < TOKENS; t++) {
+            var zero_point = 0.0;
+            if (QUANT_BITS != 0u) {
+              zero_point = load_zero_point(row[t], c >> shard.block_shift);
             }
-            sums[at] = sum;
-          } else {
-            sums[at] = multiply_add(weights[t], states, sums[at]);
+            weights[t] = widen(words[u * TOKENS + t], zero_point);
+          }
+          for (var r = 0u; r < ROWS; r++) {
+            let states = load_hidden(states_at[r], c);
+            for (var t = 0u; t < TOKENS; t++) {
+              let at = t * ROWS + r;
+              if (QUANT_BITS != 0u) {
+                var sum = fma(multiply_add(weights[t], states, 0.0), factors[u * TOKENS + t], sums[at]);
+                if (OFFSET_FORMAT == OFFSET_FLOAT) {
+                  let offset = load_offset(row[t] * shard.num_blocks + (c >> shard.block_shift));
+                  sum = fma(multiply_add(Chunk(vec4<f32>(1.0), vec4<f32>(1.0)), states, 0.0), offset, sum);
+                }
+                sums[at] = sum;
+              } else {
+                sums[at] = multiply_add(weights[t], states, sums[at]);
+              }
+            }
           }
         }
       }
