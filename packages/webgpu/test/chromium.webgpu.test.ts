@@ -1,33 +1,21 @@
-import { readFileSync } from 'node:fs'
-import { createServer } from 'node:http'
-import type { AddressInfo } from 'node:net'
 import { fileURLToPath } from 'node:url'
-import { chromium } from 'playwright-core'
 import { beforeEach, describe, expect, it } from 'vitest'
 import { CHECKS, type SuiteOptions, type SuiteResult } from './device/suites.ts'
 import { buildPrograms } from './support/run-in-child.ts'
+import { NO_CHROMIUM, openBrowser } from './support/software-browser.ts'
 import { CHROMIUM } from './support/swiftshader.ts'
 
 const bundle = fileURLToPath(new URL('../build/device/suites.mjs', import.meta.url))
-const page = '<!doctype html><title>FlashSampling</title><link rel="icon" href="data:,">'
-const SOFTWARE_GPU = [
-  ...['--no-sandbox', '--no-first-run', '--disable-background-networking'],
-  ...['--enable-unsafe-webgpu', '--use-webgpu-adapter=swiftshader', '--enable-features=Vulkan'],
-]
 
 /** Runs suites in a page of a new browser. */
 async function runInPage(all: readonly SuiteOptions[]): Promise<SuiteResult[]> {
   await buildPrograms()
-  const server = createServer((request, response) => {
-    const isBundle = request.url === '/suites.mjs'
-    response.writeHead(200, { 'content-type': isBundle ? 'text/javascript' : 'text/html' })
-    response.end(isBundle ? readFileSync(bundle) : page)
-  })
-  await new Promise<void>((resolve) => server.listen(0, '127.0.0.1', resolve))
-  const browser = await chromium.launch({ executablePath: CHROMIUM, args: SOFTWARE_GPU })
+  const { browser, url, close } = await openBrowser((path) =>
+    path === '/suites.mjs' ? bundle : null,
+  )
   try {
     const tab = await browser.newPage()
-    await tab.goto(`http://127.0.0.1:${(server.address() as AddressInfo).port}/`)
+    await tab.goto(url)
     // Text, so that no helper of the test's compiler slips into the page.
     return (await tab.evaluate(`(async () => {
       const { runSuite } = await import('/suites.mjs')
@@ -38,14 +26,13 @@ async function runInPage(all: readonly SuiteOptions[]): Promise<SuiteResult[]> {
       return results
     })()`)) as SuiteResult[]
   } finally {
-    await browser.close()
-    server.close()
+    await close()
   }
 }
 
 describe('in Chromium on SwiftShader', () => {
   beforeEach(({ skip }) => {
-    skip(CHROMIUM === '', 'no Chromium found; install it or set FLASHSAMPLING_CHROMIUM to its path')
+    skip(CHROMIUM === '', NO_CHROMIUM)
   })
 
   it('passes the conformance kit and the checks', { timeout: 600_000 }, async () => {

@@ -1,12 +1,10 @@
-import { readFileSync } from 'node:fs'
-import { createServer, type Server } from 'node:http'
 import { createRequire } from 'node:module'
-import type { AddressInfo } from 'node:net'
 import { dirname, join } from 'node:path'
 import { fileURLToPath } from 'node:url'
-import { type Browser, chromium, type Page } from 'playwright-core'
+import type { Page } from 'playwright-core'
 import { build } from 'tsup'
 import { afterAll, beforeAll, beforeEach, describe, expect, it } from 'vitest'
+import { NO_CHROMIUM, openBrowser, type SoftwareBrowser } from '../support/software-browser.ts'
 import { CHROMIUM } from '../support/swiftshader.ts'
 import type { Generated, GenerateOptions } from './page/generate.ts'
 import type { Refusal } from './page/refusals.ts'
@@ -14,26 +12,15 @@ import type { Refusal } from './page/refusals.ts'
 const packageFolder = fileURLToPath(new URL('../..', import.meta.url))
 const outDir = join(packageFolder, 'build/onnx')
 const runtimeFolder = dirname(createRequire(import.meta.url).resolve('onnxruntime-web/webgpu'))
-const page = '<!doctype html><title>FlashSampling</title><link rel="icon" href="data:,">'
-const SOFTWARE_GPU = [
-  ...['--no-sandbox', '--no-first-run', '--disable-background-networking'],
-  ...['--enable-unsafe-webgpu', '--use-webgpu-adapter=swiftshader', '--enable-features=Vulkan'],
-]
-const TYPES: Record<string, string> = { mjs: 'text/javascript', wasm: 'application/wasm' }
 
-function serve(): Promise<Server> {
-  const server = createServer((request, response) => {
-    const [, folder, name = ''] = (request.url ?? '').split('/')
-    const type = TYPES[name.split('.').at(-1) ?? ''] ?? 'text/html'
-    response.writeHead(200, { 'content-type': type })
-    if (folder === 'ort') response.end(readFileSync(join(runtimeFolder, name)))
-    else response.end(folder === 'build' ? readFileSync(join(outDir, name)) : page)
-  })
-  return new Promise((resolve) => server.listen(0, '127.0.0.1', () => resolve(server)))
+/** Files of the runtime and of the program. */
+function fileOf(path: string): string | null {
+  const [, folder, name = ''] = path.split('/')
+  if (folder === 'ort') return join(runtimeFolder, name)
+  return folder === 'build' ? join(outDir, name) : null
 }
 
-let server: Server
-let browser: Browser
+let opened: SoftwareBrowser
 let tab: Page
 
 beforeAll(async () => {
@@ -54,17 +41,16 @@ beforeAll(async () => {
       options.conditions = ['@flashsampling/source']
     },
   })
-  server = await serve()
-  browser = await chromium.launch({ executablePath: CHROMIUM, args: SOFTWARE_GPU })
+  opened = await openBrowser(fileOf)
   tab = await openTab()
 }, 120_000)
 
 /** A page with onnxruntime-web and the program, and nothing done yet. */
 async function openTab(bundle = 'ort.webgpu.bundle.min.mjs'): Promise<Page> {
-  const opened = await browser.newPage()
-  await opened.goto(`http://127.0.0.1:${(server.address() as AddressInfo).port}/`)
+  const page = await opened.browser.newPage()
+  await page.goto(opened.url)
   // Text, so that no helper of the test's compiler slips into the page.
-  await opened.evaluate(`(async () => {
+  await page.evaluate(`(async () => {
     globalThis.ort = await import('/ort/${bundle}')
     ort.env.wasm.wasmPaths = '/ort/'
     ort.env.wasm.numThreads = 1
@@ -73,16 +59,15 @@ async function openTab(bundle = 'ort.webgpu.bundle.min.mjs'): Promise<Page> {
     const adapter = await navigator.gpu.requestAdapter()
     globalThis.hasF16 = adapter.features.has('shader-f16')
   })()`)
-  return opened
+  return page
 }
 
 afterAll(async () => {
-  await browser?.close()
-  server?.close()
+  await opened?.close()
 })
 
 beforeEach(({ skip }) => {
-  skip(CHROMIUM === '', 'no Chromium found; install it or set FLASHSAMPLING_CHROMIUM to its path')
+  skip(CHROMIUM === '', NO_CHROMIUM)
 })
 
 function generate(options: GenerateOptions, page = tab): Promise<Generated> {
