@@ -1,7 +1,8 @@
 /**
  * Times fused draws against the fastest plain read that WebGPU reaches on this adapter, and writes one JSON file.
  *
- * `bench.mjs [--json FILE] [--sweep] [--vocab-size N] [--hidden-size N] [--batch 1,8] [--dtypes f16,nbits4,f32]`
+ * `bench.mjs [--json FILE] [--sweep] [--vocab-size N] [--hidden-size N] [--batch 1,8] [--dtypes f16,nbits4,f32]
+ *   [--samples N] [--repeats N] [--warm-up MS]`
  *
  * A draw's time is the difference between submissions of many and of few draws, divided by the difference of their
  * numbers: what submissions cost by themselves cancels. The end-to-end time of a call with 4 bytes read back stands
@@ -49,6 +50,7 @@ const { values: options } = parseArgs({
     dtypes: { type: 'string', default: 'f16,nbits4,q8_0' },
     samples: { type: 'string', default: '15' },
     repeats: { type: 'string', default: '40' },
+    'warm-up': { type: 'string', default: '300' },
   },
 })
 const vocabSize = Number(options['vocab-size'])
@@ -56,6 +58,7 @@ const hiddenSize = Number(options['hidden-size'])
 const batchSizes = options.batch.split(',').map(Number)
 const samples = Number(options.samples)
 const repeats = Number(options.repeats)
+const warmUpMs = Number(options['warm-up'])
 
 const { device, adapter } = await openDevice({ highLimits: true })
 device.onuncapturederror = (event) => console.error(event.error.message)
@@ -167,7 +170,7 @@ async function time(
     return (performance.now() - start) * 1000
   }
   const few = Math.max(1, Math.floor(repeats / 8))
-  for (const until = performance.now() + 300; performance.now() < until; ) await submit(repeats)
+  for (const until = performance.now() + warmUpMs; performance.now() < until; ) await submit(repeats)
   const gpu: number[] = []
   const call: number[] = []
   for (let i = 0; i < samples; i++) {
