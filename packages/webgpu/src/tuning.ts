@@ -24,7 +24,8 @@ export interface Tuning {
   subgroup: number
 }
 
-const CLASSES: readonly (Omit<Tuning, 'subgroup'> & { matches: RegExp })[] = [
+/** Shapes by class of adapter; the first whose expression matches the adapter's description. */
+export const TUNING_CLASSES: readonly (Omit<Tuning, 'subgroup'> & { matches: RegExp })[] = [
   // One core works on a workgroup, four lanes at a time.
   {
     name: 'software',
@@ -67,9 +68,9 @@ const CLASSES: readonly (Omit<Tuning, 'subgroup'> & { matches: RegExp })[] = [
 export function chooseTuning(device: GPUDevice): Tuning {
   const info: Partial<GPUAdapterInfo> = device.adapterInfo ?? {}
   const text = `${info.vendor} ${info.architecture} ${info.description}`.toLowerCase()
-  const { matches: _, ...found } = CLASSES.find(({ matches }) =>
+  const { matches: _, ...found } = TUNING_CLASSES.find(({ matches }) =>
     matches.test(text),
-  ) as (typeof CLASSES)[number]
+  ) as (typeof TUNING_CLASSES)[number]
   const { maxComputeInvocationsPerWorkgroup, maxComputeWorkgroupSizeX } = device.limits
   const workgroup = Math.min(
     found.workgroup,

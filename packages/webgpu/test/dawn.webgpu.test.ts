@@ -1,4 +1,5 @@
 import { beforeAll, beforeEach, describe, expect, it } from 'vitest'
+import { TUNING_CLASSES } from '../src/tuning.ts'
 import { CHECKS, type SuiteResult } from './device/suites.ts'
 import { runInChild } from './support/run-in-child.ts'
 import { SWIFTSHADER_FOLDER } from './support/swiftshader.ts'
@@ -30,6 +31,21 @@ describe('on SwiftShader through Dawn', () => {
     expect(results.filter(({ status }) => status === 'failed')).toEqual([])
     expect(results.filter(({ status }) => status === 'passed').length).toBeGreaterThan(60)
   })
+
+  it.each(TUNING_CLASSES.map(({ name }) => name).filter((name) => name !== 'software'))(
+    'draws exactly with the shapes of the class "%s"',
+    { timeout: LIMIT_MS },
+    async (tuning) => {
+      const results: SuiteResult[] = []
+      for (const filter of ['storage: draws exactly', 'filters', 'invariance']) {
+        const outcome = await runInChild({ suite: 'conformance', quick: true, filter, tuning })
+        expect(outcome.failure).toBe('')
+        results.push(...outcome.results)
+      }
+      expect(results.filter(({ status }) => status === 'failed')).toEqual([])
+      expect(results.filter(({ status }) => status === 'passed').length).toBeGreaterThan(15)
+    },
+  )
 
   describe('checks', () => {
     const found = new Map<string, SuiteResult>()

@@ -1,7 +1,7 @@
 /**
  * Times fused draws against the fastest plain read that WebGPU reaches on this adapter, and writes one JSON file.
  *
- * `bench.mjs [--json FILE] [--sweep] [--vocab-size N] [--hidden-size N] [--batch 1,8] [--dtypes f16,nbits4,f32]
+ * `bench.mjs [--json FILE] [--commit HASH] [--sweep] [--vocab-size N] [--hidden-size N] [--batch 1,8] [--dtypes f16,nbits4,f32]
  *   [--samples N] [--repeats N] [--warm-up MS]`
  *
  * A draw's time is the difference between submissions of many and of few draws, divided by the difference of their
@@ -43,6 +43,7 @@ type BenchDType = 'f32' | 'f16' | 'q8_0' | 'nbits4'
 const { values: options } = parseArgs({
   options: {
     json: { type: 'string' },
+    commit: { type: 'string', default: '' },
     sweep: { type: 'boolean', default: false },
     'vocab-size': { type: 'string', default: '151936' },
     'hidden-size': { type: 'string', default: '4096' },
@@ -88,7 +89,7 @@ if (options.json !== undefined) {
   const file = {
     ...{ schema: 1, device: description || `${vendor} ${architecture}`, driver: description },
     versions: { node: process.version },
-    commit: process.env.FLASHSAMPLING_COMMIT ?? '',
+    commit: options.commit,
     takenAt: new Date().toISOString(),
     ...{ readCeilingGBs, tuning: state.tuning, records },
   }
@@ -170,7 +171,8 @@ async function time(
     return (performance.now() - start) * 1000
   }
   const few = Math.max(1, Math.floor(repeats / 8))
-  for (const until = performance.now() + warmUpMs; performance.now() < until; ) await submit(repeats)
+  for (const until = performance.now() + warmUpMs; performance.now() < until; )
+    await submit(repeats)
   const gpu: number[] = []
   const call: number[] = []
   for (let i = 0; i < samples; i++) {

@@ -13,6 +13,7 @@ cd "$(dirname "$0")/../.."
 here=$PWD/build/device
 
 pack() {
+  node scripts/build-shaders.mjs
   npx tsup --config tsup.device.config.ts
   mkdir -p "$here/libs"
   node -e 'process.stdout.write(process.execPath)' | xargs cat | xz -T0 -6 > "$here/node.xz"

@@ -1,6 +1,8 @@
 /** Everything that is checked on a device, for Node, pages and machines with a GPU. */
 import { runConformance, runStatistics } from '@flashsampling/core'
+import { DeviceState } from '../../src/device-state.ts'
 import { createWebGpuBackend } from '../../src/index.ts'
+import { TUNING_CLASSES } from '../../src/tuning.ts'
 import { type DeviceWish, openDevice } from '../support/open-device.ts'
 import { type Check, CheckContext } from './check.ts'
 import { CPU_CHECKS } from './cpu-checks.ts'
@@ -37,6 +39,8 @@ export interface SuiteOptions {
   /** Names that need not run again. */
   skip?: readonly string[] | undefined
   wish?: DeviceWish | undefined
+  /** Class of adapters whose shapes the kernels take in place of their own. */
+  tuning?: string | undefined
 }
 
 /**
@@ -68,6 +72,11 @@ export async function runSuite(
   }
   try {
     const backend = createWebGpuBackend(device)
+    if (options.tuning !== undefined) {
+      const shapes = TUNING_CLASSES.find(({ name }) => name === options.tuning)
+      const { subgroup } = DeviceState.of('test', device).tuning
+      Object.assign(DeviceState.of('test', device).tuning, shapes, { subgroup })
+    }
     if (suite === 'conformance') {
       await runConformance(backend, {
         filter,

@@ -1,9 +1,10 @@
 /**
  * Runs suites in processes of their own: Dawn with SwiftShader may hang or crash, and takes only its process along.
  */
-import { spawn } from 'node:child_process'
+import { execFile, spawn } from 'node:child_process'
 import { createInterface } from 'node:readline'
 import { fileURLToPath } from 'node:url'
+import { promisify } from 'node:util'
 import { build } from 'tsup'
 import type { SuiteOptions, SuiteResult } from '../device/suites.ts'
 import { swiftShaderEnvironment } from './swiftshader.ts'
@@ -15,10 +16,14 @@ const SILENCE_MS = 90_000
 
 let built: Promise<void> | undefined
 
-/** Bundles the programs of `test/device` once. */
+/** Composes the shaders and bundles the programs of `test/device`, once. */
 export function buildPrograms(): Promise<void> {
-  built ??= build({ config: `${packageFolder}/tsup.device.config.ts` })
+  built ??= composeShaders().then(() => build({ config: `${packageFolder}/tsup.device.config.ts` }))
   return built
+}
+
+async function composeShaders(): Promise<void> {
+  await promisify(execFile)(process.execPath, [`${packageFolder}/scripts/build-shaders.mjs`])
 }
 
 /** What became of a suite. */
