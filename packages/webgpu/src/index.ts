@@ -6,7 +6,7 @@
  * ```ts
  * import { createLmHeadSampler } from '@flashsampling/webgpu'
  *
- * const adapter = await navigator.gpu?.requestAdapter()
+ * const adapter = await globalThis.navigator?.gpu?.requestAdapter()
  * if (adapter != null) {
  *   const sampler = await createLmHeadSampler({
  *     device: await adapter.requestDevice(),

@@ -56,7 +56,7 @@ export interface TileVariant {
   isListed: boolean
 }
 
-const CHUNKS: Record<ChunkFormat, string> = {
+const CHUNKS: Record<ChunkFormat, readonly string[]> = {
   f32: CHUNKS_F32,
   f16: CHUNKS_F16,
   bf16: CHUNKS_BF16,
@@ -98,7 +98,7 @@ export function tileSampleKernel(variant: TileVariant): Kernel {
 export function mergeSampleKernel({ workgroup }: Tuning): Kernel {
   return {
     label: 'flashsampling merge_sample',
-    sources: [MERGE_SAMPLE],
+    sources: MERGE_SAMPLE,
     constants: { WORKGROUP: workgroup },
     bindings: ['read', 'read', 'read', 'write', 'write'],
   }
@@ -114,7 +114,7 @@ export function mergeSampleKernel({ workgroup }: Tuning): Kernel {
 export function mergeListsKernel({ workgroup }: Tuning, noiseScheme: NoiseScheme): Kernel {
   return {
     label: 'flashsampling merge_lists',
-    sources: [MERGE_LISTS],
+    sources: MERGE_LISTS,
     constants: {
       WORKGROUP: workgroup,
       NOISE_VLLM: noiseScheme === 'vllm',
@@ -159,7 +159,7 @@ export function tileGatherKernel(variant: TileVariant, gathered: number): Kernel
 /** What every kernel that multiplies is made of. */
 function productParts(
   { tuning, layout, hidden, rows, noiseScheme, isListed }: TileVariant,
-  main: string,
+  main: readonly string[],
 ): Pick<Kernel, 'sources' | 'constants' | 'usesSubgroups'> {
   const { workgroup, tile, subgroup } = tuning
   const common = {
@@ -171,7 +171,7 @@ function productParts(
   }
   if (layout === 'logits') {
     return {
-      sources: [main, SOURCE_LOGITS],
+      sources: [...main, ...SOURCE_LOGITS],
       constants: { ...common, LOGITS_F16: hidden === 'f16' },
     }
   }
@@ -180,11 +180,11 @@ function productParts(
   const tokens = Math.max(1, Math.min(tuning.tokens, Math.floor((tile * lanes) / workgroup)))
   return {
     sources: [
-      CHUNKS[layout.chunk],
-      hidden === 'f16' ? HIDDEN_F16 : HIDDEN_F32,
-      subgroup > 1 ? SUBGROUPS_SHUFFLE : SUBGROUPS_NONE,
-      main,
-      SOURCE_PRODUCT,
+      ...CHUNKS[layout.chunk],
+      ...(hidden === 'f16' ? HIDDEN_F16 : HIDDEN_F32),
+      ...(subgroup > 1 ? SUBGROUPS_SHUFFLE : SUBGROUPS_NONE),
+      ...main,
+      ...SOURCE_PRODUCT,
     ],
     usesSubgroups: subgroup > 1,
     constants: {

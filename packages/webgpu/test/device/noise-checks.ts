@@ -14,7 +14,7 @@ async function noiseOnDevice(
 ): Promise<{ bits: Uint32Array; noise: Float32Array }> {
   const { pipeline, layout } = await new PipelineCache(device).get({
     label: 'noise_values',
-    sources: [NOISE_VALUES],
+    sources: NOISE_VALUES,
     constants: { NOISE_VLLM: scheme === 'vllm' },
     bindings: ['read', 'write'],
   })
