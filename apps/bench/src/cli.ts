@@ -10,6 +10,7 @@ import { createPageCommand } from './commands/page.ts'
 import { createReportCommand } from './commands/report.ts'
 import { createRunCommand } from './commands/run.ts'
 import { createVerifyCommand } from './commands/verify.ts'
+import { createWebGpuCommand } from './commands/webgpu.ts'
 import { exitWhenReaderCloses, runProgram } from './ui/run-program.ts'
 
 const program = new Command('flashsampling-bench')
@@ -18,6 +19,7 @@ const program = new Command('flashsampling-bench')
   .addCommand(createPageCommand())
   .addCommand(createVerifyCommand())
   .addCommand(createRunCommand())
+  .addCommand(createWebGpuCommand())
   .addCommand(createReportCommand())
 
 exitWhenReaderCloses()

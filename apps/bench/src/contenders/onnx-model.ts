@@ -1,5 +1,5 @@
 /**
- * A minimal encoder for ONNX models of one node: just enough protobuf to hand an LM head to onnxruntime-node.
+ * A minimal encoder for ONNX models of one node: just enough protobuf to hand an LM head to onnxruntime.
  *
  * Weights are not written into the model: they are either a graph input or external data passed beside it.
  *
@@ -8,7 +8,7 @@
  */
 
 /** Element types of ONNX tensors, by their number in `TensorProto.DataType`. */
-export const ONNX_TYPES = { float32: 1, uint8: 2 } as const
+export const ONNX_TYPES = { float32: 1, uint8: 2, float16: 10 } as const
 
 /** Name under which external data must be passed to the session. */
 export const ONNX_EXTERNAL_PATH = 'weights'

@@ -6,7 +6,6 @@
 import { readFileSync } from 'node:fs'
 import { createRequire } from 'node:module'
 import { join } from 'node:path'
-import { f16ToNumber } from '@flashsampling/core'
 import type { BenchHead, Contender, ContenderFamily, ContenderName, DrawCall } from './contender.ts'
 import { contendersFolder, INSTALL_HINT } from './install.ts'
 import {
@@ -16,7 +15,8 @@ import {
   sampleByPartialSums,
   sampleBySoftmax,
 } from './javascript-sampler.ts'
-import { encodeOnnxModel, ONNX_EXTERNAL_PATH, type OnnxInitializer } from './onnx-model.ts'
+import { makeOnnxHead, type OnnxHead } from './onnx-head.ts'
+import { ONNX_EXTERNAL_PATH } from './onnx-model.ts'
 
 const ENGINE = 'onnxruntime-node'
 
@@ -69,11 +69,11 @@ export const onnxruntimeFamily: ContenderFamily = {
   },
   load: async (head, wanted) => {
     const runtime = loadOnnxRuntime()
-    const weights = arrangeWeights(head)
+    const onnxHead = makeOnnxHead(head)
     const contenders: Contender[] = []
     const readers: LogitsReader[] = []
     for (const threads of new Set(wanted.map((entry) => entry.threads))) {
-      const reader = await createReader(runtime, head, weights, threads)
+      const reader = await createReader(runtime, head, onnxHead, threads)
       readers.push(reader)
       const names = wanted.filter((entry) => entry.threads === threads)
       for (const { name } of names) contenders.push(createContender(name, threads, head, reader))
@@ -109,48 +109,19 @@ export interface LogitsReader {
  * @returns The reader, owned by the caller.
  */
 export function createLogitsReader(head: BenchHead, threads: number): Promise<LogitsReader> {
-  return createReader(loadOnnxRuntime(), head, arrangeWeights(head), threads)
+  return createReader(loadOnnxRuntime(), head, makeOnnxHead(head), threads)
 }
 
 function loadOnnxRuntime(): OnnxRuntime {
   return createRequire(`${contendersFolder()}/package.json`)(ENGINE) as OnnxRuntime
 }
 
-/**
- * Loads a head into a session of its own.
- *
- * `f32`: MatMul with a constant weight, which the engine packs once for its kernels. `q8_0`: MatMulNBits over the same
- * 8-bit values and scales; `accuracy_level` 4 is its fast form, which rounds the hidden states to 8 bits as well.
- */
+/** Loads a head into a session of its own. */
 function createSession(
   runtime: OnnxRuntime,
-  head: BenchHead,
-  weights: Uint8Array,
+  { model, weights }: OnnxHead,
   threads: number,
 ): Promise<OnnxSession> {
-  const { vocabSize, hiddenSize } = head
-  const blocks = hiddenSize / 32
-  const quantBytes = vocabSize * hiddenSize
-  const initializers: OnnxInitializer[] =
-    head.dtype === 'f32'
-      ? [constant('weight', 'float32', [hiddenSize, vocabSize], 0, weights.byteLength)]
-      : [
-          constant('weight', 'uint8', [vocabSize, blocks, 32], 0, quantBytes),
-          constant('scales', 'float32', [vocabSize, blocks], quantBytes, vocabSize * blocks * 4),
-        ]
-  const model = encodeOnnxModel({
-    ...(head.dtype === 'f32'
-      ? { opType: 'MatMul' }
-      : {
-          opType: 'MatMulNBits',
-          domain: 'com.microsoft',
-          attributes: { K: hiddenSize, N: vocabSize, bits: 8, block_size: 32, accuracy_level: 4 },
-        }),
-    nodeInputs: ['hidden_states', ...initializers.map(({ name }) => name)],
-    inputs: [{ name: 'hidden_states', type: 'float32', shape: ['batch_size', hiddenSize] }],
-    output: { name: 'logits', type: 'float32', shape: ['batch_size', vocabSize] },
-    initializers,
-  })
   return runtime.InferenceSession.create(model, {
     intraOpNumThreads: threads,
     interOpNumThreads: 1,
@@ -158,25 +129,15 @@ function createSession(
   })
 }
 
-function constant(
-  name: string,
-  type: OnnxInitializer['type'],
-  shape: readonly number[],
-  offset: number,
-  byteLength: number,
-): OnnxInitializer {
-  return { name, type, shape, offset, byteLength }
-}
-
 /** Runs the session into a logits array that is kept from call to call, which is the faster way. */
 async function createReader(
   runtime: OnnxRuntime,
   head: BenchHead,
-  weights: Uint8Array,
+  onnxHead: OnnxHead,
   threads: number,
 ): Promise<LogitsReader> {
   const { vocabSize, hiddenSize } = head
-  const session = await createSession(runtime, head, weights, threads)
+  const session = await createSession(runtime, onnxHead, threads)
   let logits = new Float32Array(0)
   let fetches: Record<string, OnnxTensor> = {}
   return {
@@ -222,42 +183,4 @@ function samplingOptions({ params }: DrawCall): JavaScriptSamplingOptions {
   const { temperature = 1, topK = 0, topP = 1, allowedTokens, logprobs = 0 } = params
   const allowedMask = allowedTokens instanceof Int32Array ? allowedTokens : null
   return { temperature, topK, topP, allowedMask, logprobs }
-}
-
-function arrangeWeights(head: BenchHead): Uint8Array {
-  return head.dtype === 'f32' ? transpose(head) : splitQ8Blocks(head)
-}
-
-/** `[vocabSize, hiddenSize]` to `[hiddenSize, vocabSize]`, in squares that stay in the cache. */
-function transpose(head: BenchHead): Uint8Array {
-  const { vocabSize, hiddenSize, data } = head
-  const transposed = new Float32Array(vocabSize * hiddenSize)
-  const side = 64
-  for (let row0 = 0; row0 < vocabSize; row0 += side) {
-    const rowEnd = Math.min(vocabSize, row0 + side)
-    for (let column0 = 0; column0 < hiddenSize; column0 += side) {
-      const columnEnd = Math.min(hiddenSize, column0 + side)
-      for (let column = column0; column < columnEnd; column++) {
-        for (let row = row0; row < rowEnd; row++) {
-          transposed[column * vocabSize + row] = data[row * hiddenSize + column]!
-        }
-      }
-    }
-  }
-  return new Uint8Array(transposed.buffer)
-}
-
-/** GGUF blocks to the layout of MatMulNBits: all 8-bit values plus 128, then all scales in f32. */
-function splitQ8Blocks(head: BenchHead): Uint8Array {
-  const { vocabSize, hiddenSize, data } = head
-  const blocks = data as Uint8Array
-  const numBlocks = (vocabSize * hiddenSize) / 32
-  const split = new Uint8Array(numBlocks * 36)
-  const scales = new Float32Array(split.buffer, numBlocks * 32, numBlocks)
-  for (let block = 0; block < numBlocks; block++) {
-    const at = block * 34
-    for (let i = 0; i < 32; i++) split[block * 32 + i] = blocks[at + 2 + i]! ^ 0x80
-    scales[block] = f16ToNumber(blocks[at]! | (blocks[at + 1]! << 8))
-  }
-  return split
 }

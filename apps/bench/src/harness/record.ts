@@ -136,7 +136,7 @@ export function parseReport(text: string, name: string): BenchReport {
  * @param report - The report.
  * @returns JSON with a newline at the end.
  */
-export function formatReport(report: BenchReport): string {
+export function formatReport(report: { records: object[]; readRates: object[] }): string {
   const { records, readRates, ...head } = report
   const lines = (items: readonly object[]): string =>
     items.map((item) => `\n    ${JSON.stringify(item)}`).join(',')

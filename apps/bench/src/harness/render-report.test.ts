@@ -3,9 +3,10 @@ import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { afterAll, describe, expect, it } from 'vitest'
 import { makeRecord, makeReport } from '../../test/bench-report.ts'
+import { makeFolder } from '../ui/make-folder.ts'
 import { UserError } from '../ui/user-error.ts'
 import { formatReport } from './record.ts'
-import { makeFolder, renderReportFile } from './render-report.ts'
+import { renderReportFile } from './render-report.ts'
 
 const folder = mkdtempSync(join(tmpdir(), 'flashsampling-report-'))
 const file = join(folder, 'run.json')

@@ -3,8 +3,9 @@
  *
  * @module
  */
-import { mkdir, readFile, writeFile } from 'node:fs/promises'
+import { readFile, writeFile } from 'node:fs/promises'
 import { dirname } from 'node:path'
+import { makeFolder } from '../ui/make-folder.ts'
 import { messageOf, systemCodeOf, UserError } from '../ui/user-error.ts'
 import { reportToMarkdown, summaryToMarkdown } from './markdown.ts'
 import { type BenchReport, parseReport } from './record.ts'
@@ -45,19 +46,4 @@ export async function writeHtmlReport(report: BenchReport, file: string): Promis
   await makeFolder(dirname(file))
   await writeFile(file, reportToHtml(report))
   process.stderr.write(`wrote ${file}\n`)
-}
-
-/**
- * Makes a folder and those above it, where they do not exist.
- *
- * @param folder - Path of the folder.
- * @throws {UserError} when it cannot be made.
- */
-export async function makeFolder(folder: string): Promise<void> {
-  await mkdir(folder, { recursive: true }).catch((cause: unknown) => {
-    const reason = messageOf(cause)
-    throw new UserError(`Cannot write into ${folder} (${reason}): give a folder that can be made`, {
-      cause,
-    })
-  })
 }
