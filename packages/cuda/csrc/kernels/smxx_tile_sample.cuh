@@ -283,7 +283,7 @@ class Epilogue {
       winner = other > winner ? other : winner;
     }
     if (threadIdx.x % kWarpSize < 4 && winner != kNoCandidate) {
-      atomicMax(reinterpret_cast<unsigned long long*>(&shared_->best[slot]), static_cast<unsigned long long>(winner));
+      raise_best(&shared_->best[slot], winner);
     }
   }
 
@@ -410,14 +410,7 @@ __global__ void __launch_bounds__(kNumThreads, 2) smxx_tile_sample(const __grid_
   // --- Finish ---
   Workspace* workspace = static_cast<Workspace*>(params.workspace);
   publish(args, shared, workspace);
-  const LastBlockArgs last = {args.pass,
-                              params.rows,
-                              params.out,
-                              params.noise_scheme,
-                              params.logprobs_mode,
-                              params.max_num_samples,
-                              wants_log_mass(params.out),
-                              gridDim.x};
+  const LastBlockArgs last = last_block_args(params, args.pass, gridDim.x);
   finish_pass<kNumThreads>(last, workspace, shared->row_log_sum_exp);
 }
 

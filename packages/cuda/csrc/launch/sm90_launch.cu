@@ -2,7 +2,7 @@
 #include <algorithm>
 #include <iterator>
 
-#include "../kernels/sm90/tile_sample.cuh"
+#include "../kernels/sm90/pass.cuh"
 #include "launch.h"
 #include "sm90_widths.h"
 
@@ -49,13 +49,13 @@ cudaError_t sm90_sample(const DeviceInfo& device, const SampleParams& params, cu
   args.first_unit = params.vocab_start / kUnit;
   args.num_units = (params.vocab_start + (params.shard_rows - 1)) / kUnit - args.first_unit + 1;
   for (uint64_t row = 0; row < params.batch_size; row += kMaxTileBatch) {
-    args.first_row = static_cast<uint32_t>(row);
-    args.num_rows = std::min(params.batch_size - args.first_row, kMaxTileBatch);
-    const Width& width = width_for(args.num_rows);
+    args.pass.first_row = static_cast<uint32_t>(row);
+    args.pass.num_rows = std::min(params.batch_size - args.pass.first_row, kMaxTileBatch);
+    const Width& width = width_for(args.pass.num_rows);
     const uint32_t draws_per_pass = kMaxSlots / width.rows;
     for (uint64_t draw = 0; draw < params.max_num_samples; draw += draws_per_pass) {
-      args.first_draw = static_cast<uint32_t>(draw);
-      args.num_draws = std::min(params.max_num_samples - args.first_draw, draws_per_pass);
+      args.pass.first_draw = static_cast<uint32_t>(draw);
+      args.pass.num_draws = std::min(params.max_num_samples - args.pass.first_draw, draws_per_pass);
       const cudaError_t error = width.sample(device, args, stream);
       if (error != cudaSuccess) return error;
     }

@@ -43,10 +43,10 @@ cudaError_t sm90_launch_width(const DeviceInfo& device, const Sm90Args& args, cu
                      params.weight_stride, kUnit, CU_TENSOR_MAP_L2_PROMOTION_L2_256B);
   if (error != cudaSuccess) return error;
   const uint16_t* hidden =
-      static_cast<const uint16_t*>(params.hidden_states) + args.first_row * params.hidden_states_stride;
-  error =
-      encode_map(device, &hidden_map, kDtype, hidden, params.hidden_size, args.num_rows, params.hidden_states_stride,
-                 Config::kTileBatch / Config::kClusterSize, CU_TENSOR_MAP_L2_PROMOTION_L2_256B);
+      static_cast<const uint16_t*>(params.hidden_states) + args.pass.first_row * params.hidden_states_stride;
+  error = encode_map(device, &hidden_map, kDtype, hidden, params.hidden_size, args.pass.num_rows,
+                     params.hidden_states_stride, Config::kTileBatch / Config::kClusterSize,
+                     CU_TENSOR_MAP_L2_PROMOTION_L2_256B);
   if (error != cudaSuccess) return error;
 
   // One block per multiprocessor; fewer when the vocabulary has fewer units than blocks.

@@ -45,6 +45,12 @@ FS_HOST_DEVICE bool wants_log_mass(const SampleOutputs& out) {
   return out.logprobs != nullptr || out.log_sum_exp != nullptr;
 }
 
+// Rows and draws that one launch serves.
+struct PassRange {
+  uint32_t first_row, num_rows;
+  uint32_t first_draw, num_draws;
+};
+
 struct SampleParams {
   uint32_t batch_size, hidden_size, shard_rows, vocab_start, max_num_samples;
   Dtype dtype;

@@ -6,15 +6,10 @@
 #include "../common/log_mass.h"
 #include "../common/sample_params.h"
 #include "../common/workspace.h"
+#include "raise_best.cuh"
 #include "winner_store.cuh"
 
 namespace flashsampling {
-
-// Rows and draws that one launch serves. The slot of a (row, draw) is row * num_draws + draw, both counted in the pass.
-struct PassRange {
-  uint32_t first_row, num_rows;
-  uint32_t first_draw, num_draws;
-};
 
 struct LastBlockArgs {
   PassRange pass;
@@ -27,12 +22,20 @@ struct LastBlockArgs {
   uint32_t num_parts;  // log-masses of each row in the workspace
 };
 
+__device__ __forceinline__ LastBlockArgs last_block_args(const SampleParams& params, const PassRange& pass,
+                                                         uint32_t num_parts) {
+  return {pass,
+          params.rows,
+          params.out,
+          params.noise_scheme,
+          params.logprobs_mode,
+          params.max_num_samples,
+          wants_log_mass(params.out),
+          num_parts};
+}
+
 __device__ __forceinline__ void publish_winner(Workspace* workspace, uint32_t slot, uint64_t candidate) {
-  static_assert(sizeof(unsigned long long) == sizeof(uint64_t), "atomicMax of 64 bits");
-  if (candidate != kNoCandidate) {
-    atomicMax(reinterpret_cast<unsigned long long*>(&workspace->best[slot]),
-              static_cast<unsigned long long>(candidate));
-  }
+  if (candidate != kNoCandidate) raise_best(&workspace->best[slot], candidate);
 }
 
 // Merges over the lanes of a warp; every lane gets the same bits.
@@ -97,34 +100,51 @@ __device__ __forceinline__ void read_log_sum_exps(const Workspace* workspace, ui
   }
 }
 
-// Called by all threads of every block after they have published. row_log_sum_exp: shared, a float for each row of the
-// pass.
-template <int kNumThreads>
-__device__ void finish_pass(const LastBlockArgs& args, Workspace* workspace, float* row_log_sum_exp) {
-  __shared__ bool is_last_block;
+// The threads that finish a pass: all of the block. The slot of a (row, draw) in Workspace::best is row * num_draws +
+// draw, both counted in the pass.
+template <int kNumThreads_>
+struct WholeBlock {
+  static constexpr int kNumThreads = kNumThreads_;
+
+  FS_DEVICE static void sync() { __syncthreads(); }
+  FS_DEVICE static uint32_t num_slots(const PassRange& pass) { return pass.num_rows * pass.num_draws; }
+  // Whether a slot below num_slots() is in use, and by what.
+  FS_DEVICE static bool locate(const PassRange& pass, uint32_t slot, uint32_t& row, uint32_t& draw) {
+    row = slot / pass.num_draws;
+    draw = slot % pass.num_draws;
+    return true;
+  }
+};
+
+// Called by the first Team::kNumThreads threads of every block after they have published. A team says how its threads
+// meet, and where it has the slots of Workspace::best. row_log_sum_exp, is_last_block: shared, the former a float for
+// each row of the pass.
+template <class Team>
+FS_DEVICE void finish_pass(const LastBlockArgs& args, Workspace* workspace, float* row_log_sum_exp,
+                           bool* is_last_block) {
   // NOTE: every thread fences its own stores before the barrier; the arrival then publishes those of the whole block.
   __threadfence();
-  __syncthreads();
+  Team::sync();
   if (threadIdx.x == 0) {
     const uint32_t num_blocks = gridDim.x * gridDim.y;
-    is_last_block = atomicAdd(&workspace->num_blocks_arrived, 1u) == num_blocks - 1;
+    *is_last_block = atomicAdd(&workspace->num_blocks_arrived, 1u) == num_blocks - 1;
     __threadfence();
   }
-  __syncthreads();
-  if (!is_last_block) return;
+  Team::sync();
+  if (!*is_last_block) return;
 
   const PassRange& pass = args.pass;
   if (args.wants_log_mass) {
-    read_log_sum_exps(workspace, threadIdx.x / kWarpSize, kNumThreads / kWarpSize, pass.num_rows, args.num_parts,
+    read_log_sum_exps(workspace, threadIdx.x / kWarpSize, Team::kNumThreads / kWarpSize, pass.num_rows, args.num_parts,
                       row_log_sum_exp);
-    __syncthreads();
+    Team::sync();
   }
-  const uint32_t num_slots = pass.num_rows * pass.num_draws;
-  for (uint32_t slot = threadIdx.x; slot < num_slots; slot += kNumThreads) {
-    const uint32_t row = slot / pass.num_draws;
+  for (uint32_t slot = threadIdx.x; slot < Team::num_slots(pass); slot += Team::kNumThreads) {
+    uint32_t row, draw;
+    if (!Team::locate(pass, slot, row, draw)) continue;
     RowResult result;
     result.row_idx = pass.first_row + row;
-    result.draw = pass.first_draw + slot % pass.num_draws;
+    result.draw = pass.first_draw + draw;
     result.draw_wanted = result.draw < row_num_samples(args.rows, result.row_idx, args.max_num_samples);
     result.candidate = __ldcg(&workspace->best[slot]);
     result.status = row_status(args.rows, result.row_idx, __ldcg(&workspace->row_flags[row]) != 0, result.draw_wanted,
@@ -133,10 +153,17 @@ __device__ void finish_pass(const LastBlockArgs& args, Workspace* workspace, flo
     store_winner(args.out, args.rows, args.noise_scheme, args.logprobs_mode, args.max_num_samples, result);
     workspace->best[slot] = kNoCandidate;
   }
-  __syncthreads();  // every slot of a row has read the row's flag
-  for (uint32_t row = threadIdx.x; row < pass.num_rows; row += kNumThreads)
+  Team::sync();  // every slot of a row has read the row's flag
+  for (uint32_t row = threadIdx.x; row < pass.num_rows; row += Team::kNumThreads)
     workspace->row_flags[row] = 0;
   if (threadIdx.x == 0) workspace->num_blocks_arrived = 0;
+}
+
+// The same for all threads of a block.
+template <int kNumThreads>
+FS_DEVICE void finish_pass(const LastBlockArgs& args, Workspace* workspace, float* row_log_sum_exp) {
+  __shared__ bool is_last_block;
+  finish_pass<WholeBlock<kNumThreads>>(args, workspace, row_log_sum_exp, &is_last_block);
 }
 
 }  // namespace flashsampling

@@ -105,7 +105,7 @@ struct alignas(1024) Sm90Shared {
   uint64_t state_full, queue_full, queue_empty;
   uint32_t queue_size[kConsumerWarps];
   uint32_t row_flags[(Config::kTileBatch + 31) / 32];
-  uint32_t is_last_block;
+  bool is_last_block;
 
 #if defined(__CUDACC__)
   FS_DEVICE bool is_drawn(int slot) const { return best[slot] != kNotDrawn; }

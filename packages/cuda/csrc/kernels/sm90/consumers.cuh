@@ -2,6 +2,7 @@
 #pragma once
 
 #include "../epilogue/last_block.cuh"
+#include "../epilogue/raise_best.cuh"
 #include "../epilogue/winner_store.cuh"
 #include "config.h"
 #include "epilogue.cuh"
@@ -11,6 +12,22 @@
 #include "winner_filter.cuh"
 
 namespace flashsampling {
+
+// The consumers finish a pass. The slot of a (row, draw) in Workspace::best and in shared memory is draw * kTileBatch +
+// row, both counted in the pass: one thread's each.
+template <class Config>
+struct Consumers {
+  static constexpr int kNumThreads = kConsumerThreads;
+  static_assert(kMaxSlots <= kConsumerThreads, "one thread per slot");
+
+  FS_DEVICE static void sync() { named_barrier<kConsumerThreads>(kConsumersBarrier); }
+  FS_DEVICE static uint32_t num_slots(const PassRange& pass) { return pass.num_draws * Config::kTileBatch; }
+  FS_DEVICE static bool locate(const PassRange& pass, uint32_t slot, uint32_t& row, uint32_t& draw) {
+    row = slot % Config::kTileBatch;
+    draw = slot / Config::kTileBatch;
+    return row < pass.num_rows;
+  }
+};
 
 // Chunk number kIndex of a warp's accumulators goes to shared memory. The number is only known at run time, but
 // registers have no run-time index: one case each. Halving the numbers takes a few branches, trying them one by one
@@ -36,30 +53,20 @@ FS_DEVICE void store_chunk_at(int index, Epilogue<Config>& epilogue,
 FS_DEVICE void publish_best(uint64_t* shared_best, uint64_t* global_best, uint64_t& published) {
   const uint64_t best = *reinterpret_cast<volatile uint64_t*>(shared_best);
   if (best > published) {
-    atomicMax(reinterpret_cast<unsigned long long*>(global_best), static_cast<unsigned long long>(best));
+    raise_best(global_best, best);
     published = best;
   }
 }
 
-template <class Config, Dtype kDtype>
-FS_DEVICE void multiply_and_sample(const Sm90Args& args, Sm90Shared<Config>* shared, uint32_t block_rank,
-                                   int thread_idx) {
-  const int warp_idx = thread_idx / kWarpSize;
-  const int lane_idx = thread_idx % kWarpSize;
-  const int warpgroup_idx = thread_idx / 128;
+// Sets up the rows and slots in shared memory. Gives whether the thread's slot has a token to draw.
+template <class Config>
+FS_DEVICE bool prepare_rows(const Sm90Args& args, bool wants_log_mass, Sm90Shared<Config>* shared, int thread_idx) {
   const SampleParams& params = args.params;
-  Workspace* workspace = static_cast<Workspace*>(params.workspace);
-  const uint32_t num_slots = args.num_draws * Config::kTileBatch;
-
-  const EpilogueArgs epilogue_args = make_epilogue_args<Config>(args);
-  const bool has_filter = uses_filter<Config>(epilogue_args);
-
-  // --- State of rows and draws ---
   for (int row = thread_idx; row < Config::kTileBatch; row += kConsumerThreads) {
     RowFilter filter = {0.f, INFINITY};
     float divisor = 1.f;
-    if (row < args.num_rows) {
-      const float temperature = row_temperature(params.rows, args.first_row + row);
+    if (row < args.pass.num_rows) {
+      const float temperature = row_temperature(params.rows, args.pass.first_row + row);
       if (is_valid_temperature(temperature)) {
         const bool is_greedy = temperature == 0.f;
         divisor = temperature_divisor(temperature);
@@ -71,22 +78,20 @@ FS_DEVICE void multiply_and_sample(const Sm90Args& args, Sm90Shared<Config>* sha
     shared->filters[row] = filter;
     shared->divisors[row] = divisor;
     if constexpr (Config::kHasFilter) shared->lower_bounds[row] = 0;
-    if (epilogue_args.wants_log_mass) {
+    if (wants_log_mass) {
       for (int warp = 0; warp < kConsumerWarps; warp++)
         shared->log_mass[warp][row] = {0.f, 0.f};
     }
     if (row % 32 == 0) shared->row_flags[row / 32] = 0;
   }
-  // The slot of one thread: kMaxSlots threads publish.
-  static_assert(kMaxSlots <= kConsumerThreads, "one thread per slot");
-  const uint32_t slot_row = thread_idx % Config::kTileBatch;
-  const uint32_t slot_draw = thread_idx / Config::kTileBatch;
+  const uint32_t num_slots = Consumers<Config>::num_slots(args.pass);
   bool is_slot = false;
   if (thread_idx < num_slots) {
     uint64_t best = kNotDrawn;
-    if (slot_row < args.num_rows) {
-      const uint32_t row_idx = args.first_row + slot_row;
-      const uint32_t draw = args.first_draw + slot_draw;
+    uint32_t slot_row, slot_draw;
+    if (Consumers<Config>::locate(args.pass, thread_idx, slot_row, slot_draw)) {
+      const uint32_t row_idx = args.pass.first_row + slot_row;
+      const uint32_t draw = args.pass.first_draw + slot_draw;
       if (is_valid_temperature(row_temperature(params.rows, row_idx))) {
         is_slot = draw < row_num_samples(params.rows, row_idx, params.max_num_samples);
       }
@@ -99,6 +104,40 @@ FS_DEVICE void multiply_and_sample(const Sm90Args& args, Sm90Shared<Config>* sha
     }
     shared->best[thread_idx] = best;
   }
+  return is_slot;
+}
+
+// Publishes what a block's tokens say about their rows.
+template <class Config>
+FS_DEVICE void publish_rows(const PassRange& pass, const EpilogueArgs& args, const Sm90Shared<Config>* shared,
+                            Workspace* workspace, int thread_idx) {
+  for (int row = thread_idx; row < pass.num_rows; row += kConsumerThreads) {
+    if ((shared->row_flags[row / 32] >> (row % 32)) & 1u) atomicOr(&workspace->row_flags[row], 1u);
+    if (args.wants_log_mass) {
+      LogMass mass = {0.f, 0.f};
+      for (int warp = 0; warp < kConsumerWarps; warp++) {
+        const float2 part = shared->log_mass[warp][row];
+        const float divisor = args.log_mass_is_raw ? 1.f : fabsf(shared->divisors[row]);
+        mass = merge_log_mass(mass, {apply_temperature(part.x, divisor), part.y});
+      }
+      workspace->log_mass[row][blockIdx.x] = mass;
+    }
+  }
+}
+
+template <class Config, Dtype kDtype>
+FS_DEVICE void multiply_and_sample(const Sm90Args& args, Sm90Shared<Config>* shared, uint32_t block_rank,
+                                   int thread_idx) {
+  const int warp_idx = thread_idx / kWarpSize;
+  const int lane_idx = thread_idx % kWarpSize;
+  const int warpgroup_idx = thread_idx / 128;
+  const SampleParams& params = args.params;
+  Workspace* workspace = static_cast<Workspace*>(params.workspace);
+
+  const EpilogueArgs epilogue_args = make_epilogue_args<Config>(args);
+  const bool has_filter = uses_filter<Config>(epilogue_args);
+
+  const bool is_slot = prepare_rows<Config>(args, epilogue_args.wants_log_mass, shared, thread_idx);
   uint64_t published = kNoCandidate;
   named_barrier<kConsumerThreads>(kConsumersBarrier);
   barrier_arrive(shared_address(&shared->state_full));
@@ -202,8 +241,7 @@ FS_DEVICE void multiply_and_sample(const Sm90Args& args, Sm90Shared<Config>* sha
 
     // --- Sample ---
     if (other_best != kNoCandidate) {
-      atomicMax(reinterpret_cast<unsigned long long*>(&shared->best[thread_idx]),
-                static_cast<unsigned long long>(other_best));
+      raise_best(&shared->best[thread_idx], other_best);
       published = other_best > published ? other_best : published;
     }
     bool adds_log_mass = epilogue_args.wants_log_mass;
@@ -240,7 +278,7 @@ FS_DEVICE void multiply_and_sample(const Sm90Args& args, Sm90Shared<Config>* sha
           const uint32_t unit = unit_of(index / Config::kChunksPerUnit);
           if (unit >= num_units) continue;
           const int first_row = index % Config::kChunksPerUnit * Config::kChunkRows;
-          if (first_row >= args.num_rows) continue;
+          if (first_row >= args.pass.num_rows) continue;
           store_chunk_at<Config, 0, kNumChunks>(index, epilogue, accumulators, lane_idx);
           __syncwarp();
           epilogue.process_chunk((first_unit + unit) * kUnit, first_row, adds_log_mass, draws);
@@ -274,51 +312,15 @@ FS_DEVICE void multiply_and_sample(const Sm90Args& args, Sm90Shared<Config>* sha
     }
   }
 
-  // --- Publish the block's results ---
+  // --- Publish and finish ---
   if (has_filter) barrier_wait(shared_address(&shared->queue_empty), (schedule.num_tiles() - 1) % 2);
   named_barrier<kConsumerThreads>(kConsumersBarrier);
   if (is_slot) publish_best(&shared->best[thread_idx], &workspace->best[thread_idx], published);
-  for (int row = thread_idx; row < args.num_rows; row += kConsumerThreads) {
-    if ((shared->row_flags[row / 32] >> (row % 32)) & 1u) atomicOr(&workspace->row_flags[row], 1u);
-    if (epilogue_args.wants_log_mass) {
-      LogMass mass = {0.f, 0.f};
-      for (int warp = 0; warp < kConsumerWarps; warp++) {
-        const float2 part = shared->log_mass[warp][row];
-        const float divisor = epilogue_args.log_mass_is_raw ? 1.f : fabsf(shared->divisors[row]);
-        mass = merge_log_mass(mass, {apply_temperature(part.x, divisor), part.y});
-      }
-      workspace->log_mass[row][blockIdx.x] = mass;
-    }
-  }
-  __threadfence();
-  named_barrier<kConsumerThreads>(kConsumersBarrier);
-  if (thread_idx == 0) shared->is_last_block = atomicAdd(&workspace->num_blocks_arrived, 1u) == gridDim.x - 1;
-  named_barrier<kConsumerThreads>(kConsumersBarrier);
-  if (shared->is_last_block == 0) return;
-
-  // --- The last block finishes ---
-  __threadfence();
-  float* row_log_sum_exp = shared->chunk[0];  // the chunks of all warps: room for kTileBatch floats
+  publish_rows<Config>(args.pass, epilogue_args, shared, workspace, thread_idx);
+  LastBlockArgs last = last_block_args(params, args.pass, gridDim.x);
+  last.wants_log_mass = epilogue_args.wants_log_mass;
   static_assert(sizeof(shared->chunk) >= sizeof(float) * Config::kTileBatch, "log-sum-exps of all rows");
-  if (epilogue_args.wants_log_mass) {
-    read_log_sum_exps(workspace, warp_idx, kConsumerWarps, args.num_rows, gridDim.x, row_log_sum_exp);
-  }
-  named_barrier<kConsumerThreads>(kConsumersBarrier);
-  if (thread_idx < num_slots && slot_row < args.num_rows) {
-    RowResult result;
-    result.row_idx = args.first_row + slot_row;
-    result.draw = args.first_draw + slot_draw;
-    result.draw_wanted = result.draw < row_num_samples(params.rows, result.row_idx, params.max_num_samples);
-    result.candidate = __ldcg(&workspace->best[thread_idx]);
-    result.log_sum_exp = epilogue_args.wants_log_mass ? row_log_sum_exp[slot_row] : 0.f;
-    result.status = row_status(params.rows, result.row_idx, __ldcg(&workspace->row_flags[slot_row]) != 0,
-                               result.draw_wanted, result.candidate);
-    store_winner(params.out, params.rows, params.noise_scheme, params.logprobs_mode, params.max_num_samples, result);
-  }
-  named_barrier<kConsumerThreads>(kConsumersBarrier);
-  if (thread_idx < kMaxSlots) workspace->best[thread_idx] = kNoCandidate;
-  if (thread_idx < kMaxTileBatch) workspace->row_flags[thread_idx] = 0;
-  if (thread_idx == 0) workspace->num_blocks_arrived = 0;
+  finish_pass<Consumers<Config>>(last, workspace, shared->chunk[0], &shared->is_last_block);
 }
 
 }  // namespace flashsampling

@@ -15,6 +15,7 @@
 #include "../common/noise.h"
 #include "../common/sample_params.h"
 #include "../common/score.h"
+#include "../epilogue/raise_best.cuh"
 #include "config.h"
 #include "ptx.cuh"
 
@@ -241,7 +242,7 @@ struct Epilogue {
       winner = candidate > winner ? candidate : winner;
     }
     if (winner > shared->best[slot] && row < static_cast<int>(args.num_rows)) {
-      atomicMax(reinterpret_cast<unsigned long long*>(&shared->best[slot]), static_cast<unsigned long long>(winner));
+      raise_best(&shared->best[slot], winner);
     }
   }
 

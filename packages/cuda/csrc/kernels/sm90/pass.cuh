@@ -10,8 +10,7 @@ namespace flashsampling {
 // One pass: a tile of the batch, some draws, the whole shard.
 struct Sm90Args {
   SampleParams params;
-  uint32_t first_row, num_rows;    // rows of the batch in this pass
-  uint32_t first_draw, num_draws;  // columns of the outputs in this pass
+  PassRange pass;
   uint32_t first_unit, num_units;  // the shard in units of 16 tokens, counted in global token ids
 };
 
@@ -64,15 +63,15 @@ FS_DEVICE EpilogueArgs make_epilogue_args(const Sm90Args& args) {
   const RowParams& rows = params.rows;
   EpilogueArgs epilogue;
   epilogue.logit_bias =
-      rows.logit_bias != nullptr ? rows.logit_bias + args.first_row * rows.logit_bias_stride : nullptr;
+      rows.logit_bias != nullptr ? rows.logit_bias + args.pass.first_row * rows.logit_bias_stride : nullptr;
   epilogue.logit_bias_stride = rows.logit_bias_stride;
   epilogue.allowed_tokens =
-      rows.allowed_tokens != nullptr ? rows.allowed_tokens + args.first_row * rows.allowed_tokens_stride : nullptr;
+      rows.allowed_tokens != nullptr ? rows.allowed_tokens + args.pass.first_row * rows.allowed_tokens_stride : nullptr;
   epilogue.allowed_tokens_stride = rows.allowed_tokens_stride;
   epilogue.token_begin = params.vocab_start;
   epilogue.token_last = params.vocab_start + (params.shard_rows - 1);
-  epilogue.num_rows = args.num_rows;
-  epilogue.num_draws = args.num_draws;
+  epilogue.num_rows = args.pass.num_rows;
+  epilogue.num_draws = args.pass.num_draws;
   epilogue.noise_scheme = params.noise_scheme;
   epilogue.wants_log_mass = Config::kHasLogMass && wants_log_mass(params.out);
   epilogue.log_mass_is_raw = params.logprobs_mode == LogprobsMode::kRaw;

@@ -5,6 +5,7 @@
 #include "../common/candidate.h"
 #include "../common/score.h"
 #include "../common/workspace.h"
+#include "../epilogue/raise_best.cuh"
 #include "config.h"
 #include "epilogue.cuh"
 #include "pass.cuh"
@@ -33,8 +34,7 @@ FS_DEVICE void score_queues(Sm90Shared<Config>* shared, const EpilogueArgs& args
       const uint64_t candidate = pack_candidate(
           score_of(args.noise_scheme, logit, shared->divisors[row], shared->keys[row], token_id), token_id);
       if (candidate > *const_cast<volatile uint64_t*>(&shared->best[row])) {
-        atomicMax(reinterpret_cast<unsigned long long*>(&shared->best[row]),
-                  static_cast<unsigned long long>(candidate));
+        raise_best(&shared->best[row], candidate);
       }
     }
   }
@@ -49,7 +49,7 @@ FS_DEVICE void exchange_winners(Sm90Shared<Config>* shared, const EpilogueArgs& 
     uint64_t best = shared->best[row];
     const uint64_t other = *reinterpret_cast<volatile uint64_t*>(&workspace->best[row]);
     if (best > other) {
-      atomicMax(reinterpret_cast<unsigned long long*>(&workspace->best[row]), static_cast<unsigned long long>(best));
+      raise_best(&workspace->best[row], best);
     } else if (other > best) {
       shared->best[row] = best = other;
     }
