@@ -45,16 +45,6 @@ struct LogitsParams {
 cudaError_t logits_sample(const DeviceInfo& device, const LogitsParams& params, cudaStream_t stream);
 
 // Merge of shards (merge_launch.cu).
-struct MergeParams {
-  uint32_t num_shards, batch_size, max_num_samples;
-  NoiseScheme noise_scheme;
-  LogprobsMode logprobs_mode;
-  const uint64_t* candidates;  // [num_shards, batch_size, max_num_samples]
-  const float* log_sum_exp;    // [num_shards, batch_size] or null
-  const int32_t* row_status;   // [num_shards, batch_size] or null
-  RowParams rows;
-  SampleOutputs out;
-};
 cudaError_t merge_shards(const MergeParams& params, cudaStream_t stream);
 
 }  // namespace flashsampling

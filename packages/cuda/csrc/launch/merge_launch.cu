@@ -5,12 +5,9 @@
 namespace flashsampling {
 
 cudaError_t merge_shards(const MergeParams& params, cudaStream_t stream) {
-  const MergeArgs args = {params.num_shards,    params.batch_size, params.max_num_samples, params.noise_scheme,
-                          params.logprobs_mode, params.candidates, params.log_sum_exp,     params.row_status,
-                          params.rows,          params.out};
   const uint64_t num_slots = static_cast<uint64_t>(params.batch_size) * params.max_num_samples;
   const unsigned num_blocks = static_cast<unsigned>((num_slots + kMergeThreads - 1) / kMergeThreads);
-  merge_shards_kernel<<<num_blocks, kMergeThreads, 0, stream>>>(args);
+  merge_shards_kernel<<<num_blocks, kMergeThreads, 0, stream>>>(params);
   return cudaGetLastError();
 }
 

@@ -194,7 +194,7 @@ void draw(Reader& in) {
   int64_t token_id;
   float logprob, merged_log_sum_exp;
   int32_t status;
-  MergeArgs merge = {};
+  MergeParams merge = {};
   merge.num_shards = num_shards;
   merge.batch_size = merge.max_num_samples = 1;
   merge.noise_scheme = scheme;
@@ -223,7 +223,7 @@ void merge(Reader& in) {
     masses.push_back(in.f32());
     statuses.push_back(static_cast<int32_t>(in.u32()));
   }
-  MergeArgs args = {};
+  MergeParams args = {};
   args.num_shards = num_shards;
   args.batch_size = 1;
   args.max_num_samples = max_num_samples;

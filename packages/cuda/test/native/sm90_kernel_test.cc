@@ -137,7 +137,7 @@ struct Problem {
 
   Results merge(const Results& parts) {
     Results merged(c);
-    MergeArgs args = {};
+    MergeParams args = {};
     args.num_shards = num_shards;
     args.batch_size = c.batch_size;
     args.max_num_samples = c.num_draws;

@@ -1,4 +1,4 @@
-// What a sampling kernel is told: plain values and raw device pointers, checked by the launch layer.
+// What the kernels are told: plain values and raw device pointers, checked by the launch layer.
 #pragma once
 
 #include <cstdint>
@@ -63,6 +63,18 @@ struct SampleParams {
   RowParams rows;
   SampleOutputs out;
   void* workspace;  // layout: workspace.h
+};
+
+// Winners of shards, see merge_shards.cuh.
+struct MergeParams {
+  uint32_t num_shards, batch_size, max_num_samples;
+  NoiseScheme noise_scheme;
+  LogprobsMode logprobs_mode;
+  const uint64_t* candidates;  // [num_shards, batch_size, max_num_samples]
+  const float* log_sum_exp;    // [num_shards, batch_size] or null
+  const int32_t* row_status;   // [num_shards, batch_size] or null
+  RowParams rows;
+  SampleOutputs out;
 };
 
 }  // namespace flashsampling
