@@ -71,6 +71,7 @@ function compileLibrary(compiler: string, folder: string): void {
   execFileSync(compiler, [
     ...['-shared', '-fPIC', '-std=c++17', '-O2', '-ffp-contract=off'],
     ...['-Wall', '-Wextra', '-Werror', '-Wno-unknown-pragmas', '-I', join(root, 'include')],
+    ...['-DFS_VERSION="0.0.0-host"', join(root, 'csrc/abi/library.cc')],
     ...[join(root, 'test/host/flashsampling_host.cc'), '-Wl,-soname,libflashsampling.so'],
     ...['-o', join(folder, 'libflashsampling.so')],
   ])
@@ -94,7 +95,7 @@ function compileAddon(compiler: string, folder: string): void {
 function digestOfSources(): string {
   const hash = createHash('sha256')
   const files = [
-    ...['csrc/addon', 'csrc/kernels/common', 'include', 'test/host'].flatMap(sourcesIn),
+    ...['csrc/abi', 'csrc/addon', 'csrc/kernels/common', 'include', 'test/host'].flatMap(sourcesIn),
     ...(existsSync(prebuiltAddon) ? [prebuiltAddon] : []),
   ]
   for (const file of files) hash.update(readFileSync(file))

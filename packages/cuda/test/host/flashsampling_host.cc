@@ -231,25 +231,14 @@ void merge_row(const flashsampling_merge_args& args, uint32_t row_idx) {
 
 }  // namespace
 
+namespace flashsampling {
+
+const char* last_error() { return error_text; }
+
+}  // namespace flashsampling
+
+// The functions that know no device are those of csrc/abi/library.cc, which asks for last_error().
 extern "C" {
-
-uint32_t flashsampling_abi_version(void) { return FLASHSAMPLING_ABI_VERSION; }
-const char* flashsampling_version(void) { return "0.0.0-host"; }
-const char* flashsampling_last_error(void) { return error_text; }
-
-const char* flashsampling_status_name(flashsampling_status status) {
-  switch (status) {
-    case FLASHSAMPLING_OK: return "FLASHSAMPLING_OK";
-    case FLASHSAMPLING_INVALID_ARGUMENT: return "FLASHSAMPLING_INVALID_ARGUMENT";
-    case FLASHSAMPLING_NOT_SERVED: return "FLASHSAMPLING_NOT_SERVED";
-    case FLASHSAMPLING_UNSUPPORTED_DEVICE: return "FLASHSAMPLING_UNSUPPORTED_DEVICE";
-    case FLASHSAMPLING_UNAVAILABLE: return "FLASHSAMPLING_UNAVAILABLE";
-    case FLASHSAMPLING_CUDA_ERROR: return "FLASHSAMPLING_CUDA_ERROR";
-    case FLASHSAMPLING_WORKSPACE_TOO_SMALL: return "FLASHSAMPLING_WORKSPACE_TOO_SMALL";
-    case FLASHSAMPLING_OUT_OF_MEMORY: return "FLASHSAMPLING_OUT_OF_MEMORY";
-  }
-  return "unknown";
-}
 
 flashsampling_status flashsampling_device_count(int32_t* out_count) {
   *out_count = 2;
