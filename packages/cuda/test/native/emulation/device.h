@@ -392,28 +392,28 @@ inline bool __any_sync(uint32_t, bool predicate) {
 
 inline bool __all_sync(uint32_t lanes, bool predicate) { return !__any_sync(lanes, !predicate); }
 
-template <class T>
-T atomicMax(T* address, T value) {
+// One step for all threads, with others before it.
+template <class T, class Update>
+T update_atomically(T* address, Update update) {
   emulation::maybe_yield();
   const T old = *address;
-  *address = std::max(old, value);
+  *address = update(old);
   return old;
+}
+
+template <class T>
+T atomicMax(T* address, T value) {
+  return update_atomically(address, [value](T old) { return std::max(old, value); });
 }
 
 template <class T>
 T atomicAdd(T* address, T value) {
-  emulation::maybe_yield();
-  const T old = *address;
-  *address += value;
-  return old;
+  return update_atomically(address, [value](T old) { return old + value; });
 }
 
 template <class T>
 T atomicOr(T* address, T value) {
-  emulation::maybe_yield();
-  const T old = *address;
-  *address |= value;
-  return old;
+  return update_atomically(address, [value](T old) { return old | value; });
 }
 
 template <class T>
