@@ -56,7 +56,8 @@ if (!FlashSamplingError.isInstance(new DeviceLostError('unknown', ''))) {
 async function drawOnGpu(gpu: GPUDevice): Promise<void> {
   const fused: LmHeadSampler = await createLmHeadSampler({ device: gpu, lmHead })
   const logits: LogitsSampler = await createLogitsSampler({ device: gpu, vocabSize: 5 })
-  const usage = GPUBufferUsage.STORAGE | GPUBufferUsage.COPY_DST
+  // GPUBufferUsage.STORAGE and COPY_DST, which not every compiler declares.
+  const usage = 0x80 | 0x08
   const buffer = gpu.createBuffer({ size: 32, usage })
   const rows: GpuRows = { buffer, dtype: 'f32', offsets: [0] }
   const memory = gpu.createBuffer({ size: 16, usage })

@@ -1,5 +1,7 @@
 import { type DeviceWish, openDevice, type TestDevice } from '../support/open-device.ts'
 
+let sharedDevice: Promise<GPUDevice> | undefined
+
 /** What a check works with; everything made through it is disposed when the check ends. */
 export class CheckContext {
   readonly #wish: DeviceWish
@@ -10,6 +12,14 @@ export class CheckContext {
 
   constructor(wish: DeviceWish) {
     this.#wish = wish
+  }
+
+  /** A device that checks share, with the pipelines that it has compiled; not to be destroyed. */
+  async shared(): Promise<GPUDevice> {
+    sharedDevice ??= openDevice(this.#wish).then(({ device }) => device)
+    const device = await sharedDevice
+    device.onuncapturederror = (event) => void this.uncaptured.push(event.error.message)
+    return device
   }
 
   /** A device of the check's own, with the features that the whole run is meant to have. */

@@ -33,7 +33,7 @@ export const ERROR_CHECKS: readonly Check[] = [
   {
     name: 'errors: names buffers of another device, destroyed ones and those without the usage',
     async run(context) {
-      const { device } = await context.open()
+      const device = await context.shared()
       const { device: other } = await context.open()
       const sampler = context.keep(await createLogitsSampler({ device, vocabSize: 4 }))
       const own = uploadRows(device, LOGITS, 4)
@@ -97,7 +97,7 @@ export const ERROR_CHECKS: readonly Check[] = [
   {
     name: 'errors: names rows outside their buffer, wrong types and destinations without room',
     async run(context) {
-      const { device } = await context.open()
+      const device = await context.shared()
       const sampler = context.keep(await createLogitsSampler({ device, vocabSize: 4 }))
       const logits = uploadRows(device, LOGITS, 4)
       const bad: [object, RegExp][] = [
@@ -166,7 +166,7 @@ export const ERROR_CHECKS: readonly Check[] = [
   {
     name: 'errors: a head whose row exceeds the limits names the limit and what it has',
     async run(context) {
-      const { device: real } = await context.open()
+      const real = await context.shared()
       const { device } = watchDevice(real, { maxStorageBufferBindingSize: 256 })
       const { lmHead } = makeCase({ seed: 1n, vocabSize: 4, hiddenSize: 512 })
       const error = await rejects(
@@ -221,7 +221,7 @@ export const ERROR_CHECKS: readonly Check[] = [
   {
     name: 'errors: a disposed sampler refuses calls, twice disposed too',
     async run(context) {
-      const { device } = await context.open()
+      const device = await context.shared()
       const sampler = await createLogitsSampler({ device, vocabSize: 4 })
       const logits = uploadRows(device, LOGITS, 4)
       const last = sampler.sample({ logits, params })

@@ -74,7 +74,7 @@ function stratifiedBits(): Uint32Array {
 }
 
 async function sweep(context: CheckContext, scheme: NoiseScheme): Promise<number> {
-  const { device } = await context.open()
+  const device = await context.shared()
   const bits = stratifiedBits()
   const keys = new Uint32Array(bits.length * 4)
   bits.forEach((value, i) => {
@@ -96,7 +96,7 @@ export const NOISE_CHECKS: readonly Check[] = [
     (scheme): Check => ({
       name: `noise: gives the bits of the fixtures bit for bit, scheme ${scheme}`,
       async run(context) {
-        const { device } = await context.open()
+        const device = await context.shared()
         const keys = new Uint32Array(fixture.noise.length * 4)
         fixture.noise.forEach(({ seed, position, draw, tokenId }, i) => {
           // vLLM draws once per row: its fixtures know no draw index.

