@@ -59,6 +59,8 @@ export interface WebGpuReadRate {
 /** What a program tells. */
 export type Message =
   | { kind: 'adapter'; adapter: AdapterFacts; versions: Record<string, string> }
+  /** What was loaded later. */
+  | { kind: 'versions'; versions: Record<string, string> }
   /** Also a sign of life: each round gives one. */
   | { kind: 'step'; text: string }
   | { kind: 'readRate'; rate: WebGpuReadRate }

@@ -8,7 +8,9 @@ import { createRequire } from 'node:module'
 import { dirname, join } from 'node:path'
 import { describeDevice, openDevice } from './device.ts'
 import type { HeadJob, Message } from './messages.ts'
-import { timeHead } from './time-head.ts'
+import { createOrtContenders } from './ort-contenders.ts'
+import { loadOrtInNode } from './ort-in-node.ts'
+import { type ForeignContenders, timeHead } from './time-head.ts'
 
 const DAWN_FLAGS = [
   // Dawn hides `shader-f16` of NVIDIA's driver without the second one.
@@ -16,6 +18,13 @@ const DAWN_FLAGS = [
   // Timestamps as they are: Dawn rounds them to 0.1 ms otherwise.
   'disable-dawn-features=timestamp_quantization',
 ]
+
+/** The npm package `webgpu`. */
+interface DawnModule {
+  create(flags: string[]): GPU
+  /** Classes and constants that a browser has as globals. */
+  globals: object
+}
 
 /**
  * Runs a job.
@@ -25,7 +34,7 @@ const DAWN_FLAGS = [
 export async function runNodeJob(job: HeadJob | null): Promise<void> {
   const emit = (message: Message): void => console.log(JSON.stringify(message))
   const name = process.env.FLASHSAMPLING_DAWN ?? 'webgpu'
-  const { create } = (await import(name)) as { create(flags: string[]): GPU }
+  const { create, globals } = (await import(name)) as DawnModule
   const gpu = create(DAWN_FLAGS)
   // It must outlive its devices, and garbage collection is not told: docs/findings/dawn-in-node.md.
   Object.assign(globalThis, { dawn: gpu })
@@ -39,7 +48,17 @@ export async function runNodeJob(job: HeadJob | null): Promise<void> {
   const { node, v8 } = process.versions
   const versions = { node, v8, ...versionOfDawn(name) }
   emit({ kind: 'adapter', adapter: describeDevice(device), versions })
-  if (job !== null) await timeHead({ device, job, foreign: async () => null, emit })
+  if (job !== null) {
+    let engine: Promise<ForeignContenders> | undefined
+    const foreign: ForeignContenders = async (contender, context) => {
+      engine ??= loadOrtInNode(gpu, device, globals).then((ort) => {
+        emit({ kind: 'versions', versions: { 'onnxruntime-web': ort.env.versions.web as string } })
+        return createOrtContenders(ort)
+      })
+      return (await engine)(contender, context)
+    }
+    await timeHead({ device, job, foreign, emit })
+  }
   emit({ kind: 'done' })
   // Dawn keeps threads.
   process.exit(0)

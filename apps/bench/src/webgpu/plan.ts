@@ -45,14 +45,22 @@ const HARDWARE_TIMES: RoundTimes = {
   totalMs: 4000,
   minSamples: 11,
   maxSamples: 60,
+  slowMs: 5000,
 }
 const SOFTWARE_TIMES: RoundTimes = {
   warmUpMs: 1000,
   totalMs: 30_000,
   minSamples: 7,
   maxSamples: 20,
+  slowMs: 8000,
 }
-const QUICK_TIMES: RoundTimes = { warmUpMs: 50, totalMs: 500, minSamples: 3, maxSamples: 7 }
+const QUICK_TIMES: RoundTimes = {
+  warmUpMs: 50,
+  totalMs: 500,
+  minSamples: 3,
+  maxSamples: 7,
+  slowMs: 1000,
+}
 
 /**
  * Lists what a run times.

@@ -1,7 +1,7 @@
 import { describe, expect, it } from 'vitest'
 import { timeRounds } from './rounds.ts'
 
-const times = { warmUpMs: 0, totalMs: 0, minSamples: 40, maxSamples: 50 }
+const times = { warmUpMs: 0, totalMs: 0, minSamples: 40, maxSamples: 50, slowMs: Infinity }
 
 describe('timeRounds()', () => {
   it('takes one sample of every entry a round, in orders that differ, after it has settled', async () => {
@@ -29,6 +29,20 @@ describe('timeRounds()', () => {
     expect(orders.every((round) => [...round].sort().join('') === 'abc')).toBe(true)
     expect(new Set(orders).size).toBe(6)
     expect(calls).toBe(3 * 42)
+  })
+
+  it('ends a slow entry with three samples', async () => {
+    const slow = { run: () => new Promise((resolve) => setTimeout(resolve, 5)), runOnGpu: null }
+    const fast = { run: () => Promise.resolve(), runOnGpu: null }
+    const summaries = await timeRounds(
+      [slow, fast],
+      { ...times, slowMs: 2 },
+      {
+        settle: () => Promise.resolve(),
+        onCall: () => undefined,
+      },
+    )
+    expect(summaries.map(({ wall }) => wall.count)).toEqual([3, 40])
   })
 
   it('keeps times of the GPU apart', async () => {

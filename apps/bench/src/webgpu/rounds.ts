@@ -14,6 +14,8 @@ export interface RoundTimes {
   /** Fewest and most samples of a contender. */
   minSamples: number
   maxSamples: number
+  /** A contender whose samples have taken this long ends with three, ms. */
+  slowMs: number
 }
 
 /** What is timed. */
@@ -65,15 +67,20 @@ export async function timeRounds(
   }
   const wall: number[][] = entries.map(() => [])
   const gpu: number[][] = entries.map(() => [])
+  const spentMs = entries.map(() => 0)
   const startedAt = performance.now()
   for (let round = 0; round < times.maxSamples; round++) {
     if (round >= times.minSamples && performance.now() - startedAt > times.totalMs) break
     for (const index of shuffled(entries.length, random)) {
       const { run, runOnGpu } = entries[index] as RoundEntry
+      const taken = wall[index] as number[]
+      if (taken.length >= 3 && (spentMs[index] as number) >= times.slowMs) continue
       await settle()
       const calledAt = performance.now()
       await run()
-      wall[index]?.push((performance.now() - calledAt) * 1000)
+      const elapsedMs = performance.now() - calledAt
+      taken.push(elapsedMs * 1000)
+      spentMs[index] = (spentMs[index] as number) + elapsedMs
       onCall()
       if (runOnGpu === null) continue
       await settle()

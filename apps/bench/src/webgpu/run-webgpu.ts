@@ -68,6 +68,7 @@ async function measure(host: JobHost, flags: WebGpuFlags): Promise<WebGpuReport>
     records.push(...found.records)
     readRates.push(...found.readRates)
     Object.assign(leftOut, found.leftOut)
+    Object.assign(versions, found.versions)
   }
   if (records.length === 0) {
     throw new UserError(
@@ -137,13 +138,14 @@ interface JobResult {
   records: WebGpuRecord[]
   readRates: WebGpuReadRate[]
   leftOut: Record<string, string>
+  versions: Record<string, string>
 }
 
 /** Runs a job; what a crash left of its last attempt counts. */
 async function runJob(host: JobHost, job: HeadJob, place: string): Promise<JobResult> {
   const label = `${job.shape.name} ${job.dtype}`
   for (let attempt = 1; ; attempt++) {
-    const result: JobResult = { records: [], readRates: [], leftOut: {} }
+    const result: JobResult = { records: [], readRates: [], leftOut: {}, versions: {} }
     const progress = new Progress({
       label: 'Timing',
       total: job.batchSizes.length,
@@ -155,6 +157,7 @@ async function runJob(host: JobHost, job: HeadJob, place: string): Promise<JobRe
     try {
       await host.run(job, (message) => {
         if (message.kind === 'step') step = message.text
+        if (message.kind === 'versions') Object.assign(result.versions, message.versions)
         if (message.kind === 'readRate') result.readRates.push(message.rate)
         if (message.kind === 'leftOut') {
           result.leftOut[`${message.contender}, ${message.where}`] = message.reason

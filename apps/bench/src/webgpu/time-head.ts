@@ -114,6 +114,7 @@ async function fastestMethod(bench: Bench, byteLength: number): Promise<ReadMeth
     totalMs: 0,
     minSamples: METHOD_SAMPLES,
     maxSamples: METHOD_SAMPLES,
+    slowMs: Infinity,
   }
   const summaries = await timeRounds(entries, times, {
     settle: () => Promise.resolve(),
