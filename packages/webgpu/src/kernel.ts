@@ -46,8 +46,31 @@ export function composeShader(kernel: Kernel): string {
   return [
     ...(kernel.usesSubgroups === true ? ['enable subgroups;'] : []),
     ...constants,
-    ...kernel.sources,
+    ...unroll(kernel.sources.join('\n').split('\n'), kernel.constants),
   ].join('\n')
+}
+
+/** Repeats the lines between `#for NAME CONSTANT` and its `#end`, with `$NAME` as the number of the repetition. */
+function unroll(lines: readonly string[], constants: Kernel['constants']): string[] {
+  const out: string[] = []
+  for (let at = 0; at < lines.length; at++) {
+    const line = lines[at] as string
+    const [, name = '', constant = ''] = /^#for (\w+) (\w+)$/.exec(line) ?? []
+    if (name === '') {
+      out.push(line)
+      continue
+    }
+    const first = at + 1
+    for (let depth = 1; depth > 0; ) {
+      const next = lines[++at] as string
+      depth += next.startsWith('#for ') ? 1 : next === '#end' ? -1 : 0
+    }
+    const body = unroll(lines.slice(first, at), constants)
+    for (let i = 0; i < Number(constants[constant]); i++) {
+      out.push(...body.map((text) => text.replaceAll(`$${name}`, String(i))))
+    }
+  }
+  return out
 }
 
 /** Pipelines of one device, each compiled once. */

@@ -64,15 +64,6 @@ const CHUNKS: Record<ChunkFormat, readonly string[]> = {
   int4: CHUNKS_INT4,
 }
 
-/** Loads of 16 bytes that a chunk stands for. */
-const LOADS_OF_CHUNK: Record<ChunkFormat, number> = {
-  f32: 2,
-  f16: 1,
-  bf16: 1,
-  int8: 0.5,
-  int4: 0.25,
-}
-
 const OFFSET_NUMBERS = { constant: 0, packed: 1, float: 2 } as const
 
 /**
@@ -176,8 +167,9 @@ function productParts(
     }
   }
   const lanes = chooseLanes(tuning, layout.numChunks)
+  const walk = layout.numBlocks > 0 ? tuning.quantised : tuning.dense
   // As many tokens as a thread may take without idling a part of the workgroup.
-  const tokens = Math.max(1, Math.min(tuning.tokens, Math.floor((tile * lanes) / workgroup)))
+  const tokens = Math.max(1, Math.min(walk.tokens, Math.floor((tile * lanes) / workgroup)))
   return {
     sources: [
       ...CHUNKS[layout.chunk],
@@ -191,8 +183,8 @@ function productParts(
       ...common,
       LANES: lanes,
       TOKENS: tokens,
-      // Bytes under way matter: small formats load more chunks before they use one.
-      UNROLL: Math.max(1, tuning.loads / (tokens * LOADS_OF_CHUNK[layout.chunk])) | 0,
+      UNROLL: walk.unroll,
+      NUM_CHUNKS: layout.numChunks,
       SUBGROUP: subgroup,
       SCALE_F32: layout.scaleBytes === 4,
       OFFSET_FORMAT: OFFSET_NUMBERS[layout.offset],

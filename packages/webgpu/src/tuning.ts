@@ -4,6 +4,14 @@
  * @module
  */
 
+/** How a thread walks over the weights. */
+export interface Walk {
+  /** Tokens that it works on at a time, at most: each hidden state that is loaded serves all of them. */
+  tokens: number
+  /** Chunks of each token that it loads before it uses one. */
+  unroll: number
+}
+
 /** How the tile kernel is cut. */
 export interface Tuning {
   /** Name of the class, for reports. */
@@ -14,10 +22,10 @@ export interface Tuning {
   maxLanes: number
   /** Tokens of a tile; a multiple of 8. */
   tile: number
-  /** Tokens that a thread works on at a time, at most: each hidden state that is loaded serves all of them. */
-  tokens: number
-  /** Loads of 16 bytes that a thread has under way, about. */
-  loads: number
+  /** How a thread walks over dense weights. */
+  dense: Walk
+  /** How a thread walks over quantised weights. */
+  quantised: Walk
   /** Rows that a thread works on at a time, at most: each weight that is loaded serves all of them. */
   maxRows: number
   /** Threads that can exchange values without memory; 1 without subgroups. */
@@ -33,18 +41,19 @@ export const TUNING_CLASSES: readonly (Omit<Tuning, 'subgroup'> & { matches: Reg
     workgroup: 64,
     maxLanes: 4,
     tile: 64,
-    tokens: 4,
-    loads: 4,
+    dense: { tokens: 4, unroll: 1 },
+    quantised: { tokens: 4, unroll: 2 },
     maxRows: 8,
   },
   {
     name: 'nvidia',
     matches: /nvidia/,
-    workgroup: 256,
+    workgroup: 128,
     maxLanes: 32,
     tile: 64,
-    tokens: 4,
-    loads: 8,
+    // From products alone on an H100: docs/findings/webgpu-products.md.
+    dense: { tokens: 8, unroll: 1 },
+    quantised: { tokens: 4, unroll: 1 },
     maxRows: 8,
   },
   {
@@ -53,8 +62,8 @@ export const TUNING_CLASSES: readonly (Omit<Tuning, 'subgroup'> & { matches: Reg
     workgroup: 128,
     maxLanes: 32,
     tile: 64,
-    tokens: 4,
-    loads: 4,
+    dense: { tokens: 4, unroll: 1 },
+    quantised: { tokens: 4, unroll: 2 },
     maxRows: 8,
   },
 ]

@@ -226,13 +226,15 @@ async function sweep(head: GpuHead, dtype: BenchDType): Promise<void> {
     for (const workgroup of [64, 128, 256]) {
       for (const tile of [32, 64, 128]) {
         for (const tokens of [2, 4, 8]) {
-          for (const loads of [4, 8, 16]) {
+          for (const unroll of [1, 2, 4]) {
             for (const maxRows of batchSize === 1
               ? [1]
               : [4, 8, 16].filter((rows) => rows <= batchSize)) {
-              const tuning: Tuning = { ...state.tuning, workgroup, tile, tokens, loads, maxRows }
+              const walk = { tokens, unroll }
+              const shape = { workgroup, tile, dense: walk, quantised: walk, maxRows }
+              const tuning: Tuning = { ...state.tuning, ...shape }
               if (tokens > (tile * tuning.maxLanes) / workgroup) continue
-              const text = JSON.stringify({ workgroup, tile, tokens, loads, maxRows })
+              const text = JSON.stringify({ workgroup, tile, ...walk, maxRows })
               try {
                 const { gpu } = await time(retile(head, tuning), batchSize, {})
                 found.push({ text, median: quantile(gpu, 0.5), batchSize })

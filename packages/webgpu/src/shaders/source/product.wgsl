@@ -3,8 +3,11 @@
 // and the adapter alone, so a row's logits are the same bits in every batch and tile.
 //
 // A file of chunks/ gives WeightWord, Words (the bits of a chunk), load_words(), widen() and QUANT_BITS; one of hidden/
-// gives HiddenWord and load_hidden(). The prelude gives LANES, TOKENS, UNROLL, ROWS, TILE, WORKGROUP, SUBGROUP,
-// SCALE_F32, OFFSET_FORMAT and ZERO_POINT.
+// gives HiddenWord and load_hidden(). The prelude gives LANES, TOKENS, UNROLL, ROWS, TILE, WORKGROUP,
+// SUBGROUP, NUM_CHUNKS, SCALE_F32, OFFSET_FORMAT and ZERO_POINT.
+//
+// src/kernel.ts repeats the lines between #for and #end. So sums and weights are plain variables: drivers do not always
+// take loops over arrays apart, and then keep the arrays in memory.
 
 // What is subtracted from a quant: a constant, packed zero points, or an offset in units of the weight.
 const OFFSET_CONSTANT: u32 = 0u;
@@ -29,16 +32,22 @@ fn half_at(words: u32, index: u32) -> f32 {
   return select(pair.x, pair.y, (index & 1u) == 1u);
 }
 
-fn load_scale(block: u32) -> f32 {
+// Scale of a chunk's block; 1 where weights have none.
+fn load_scale(row: u32, c: u32) -> f32 {
+  if (QUANT_BITS == 0u) {
+    return 1.0;
+  }
+  let block = row * shard.num_blocks + (c >> shard.block_shift);
   if (SCALE_F32) {
     return bitcast<f32>(scales[block]);
   }
   return half_at(scales[block >> 1u], block);
 }
 
-// What is subtracted from the quants of a block, before they are scaled.
-fn load_zero_point(row: u32, block_in_row: u32) -> f32 {
+// What is subtracted from the quants of a chunk, before they are scaled.
+fn load_zero_point(row: u32, c: u32) -> f32 {
   if (OFFSET_FORMAT == OFFSET_PACKED) {
+    let block_in_row = c >> shard.block_shift;
     if (QUANT_BITS == 4u) {
       let byte = row * shard.zero_point_bytes + (block_in_row >> 1u);
       let bits = zero_points[byte >> 2u] >> ((byte & 3u) * 8u);
@@ -50,7 +59,8 @@ fn load_zero_point(row: u32, block_in_row: u32) -> f32 {
   return ZERO_POINT;
 }
 
-fn load_offset(block: u32) -> f32 {
+fn load_offset(row: u32, c: u32) -> f32 {
+  let block = row * shard.num_blocks + (c >> shard.block_shift);
   if (SCALE_F32) {
     return bitcast<f32>(zero_points[block]);
   }
@@ -66,6 +76,19 @@ fn multiply_add(weights: Chunk, states: Chunk, start: f32) -> f32 {
   sum = fma(weights.high.y, states.high.y, sum);
   sum = fma(weights.high.z, states.high.z, sum);
   return fma(weights.high.w, states.high.w, sum);
+}
+
+// Adds the product of a chunk to a sum.
+fn accumulate(weights: Chunk, states: Chunk, scale: f32, row: u32, c: u32, start: f32) -> f32 {
+  if (QUANT_BITS == 0u) {
+    return multiply_add(weights, states, start);
+  }
+  let sum = fma(multiply_add(weights, states, 0.0), scale, start);
+  if (OFFSET_FORMAT != OFFSET_FLOAT) {
+    return sum;
+  }
+  let ones = Chunk(vec4<f32>(1.0), vec4<f32>(1.0));
+  return fma(multiply_add(ones, states, 0.0), load_offset(row, c), sum);
 }
 
 // Sum over the LANES threads of a dot product; every one of them gets it.
@@ -86,71 +109,56 @@ fn sum_lanes(value: f32, local: u32) -> f32 {
   return sum;
 }
 
+// Whether every thread has as many chunks as the others, each time round.
+const IS_EVEN: bool = NUM_CHUNKS % (LANES * UNROLL) == 0u;
+
 // Fills raw_logits with the products of the tile's tokens and the tasks' hidden states. Tokens past the end of the
 // piece repeat its last one. The caller's next barrier publishes them.
 fn fill_tile(tile: u32, first_task: u32, local: u32) {
   let lane = local % LANES;
   let group = local / LANES;
-  var states_at: array<u32, ROWS>;
-  for (var r = 0u; r < ROWS; r++) {
-    let task = min(first_task + r, num_tasks() - 1u);
-    states_at[r] = call[tasks_at() + task * TASK_WORDS];
-  }
+  #for r ROWS
+  let states_at_$r = call[tasks_at() + min(first_task + $ru, num_tasks() - 1u) * TASK_WORDS];
+  #end
   for (var start = 0u; start < TILE; start += WORKGROUP / LANES * TOKENS) {
     let first = start + group * TOKENS;
-    var row: array<u32, TOKENS>;
-    for (var t = 0u; t < TOKENS; t++) {
-      row[t] = min(tile * TILE + first + t, shard.num_tokens - 1u);
-    }
-    var sums: array<f32, TOKENS * ROWS>;
-    // NOTE: the language says that a variable starts at zero each time round the loop, but Dawn's SPIR-V keeps what it
-    // held: docs/findings/wgsl-loop-variables.md.
-    for (var i = 0u; i < TOKENS * ROWS; i++) {
-      sums[i] = 0.0;
-    }
-    for (var first_chunk = lane; first_chunk < shard.num_chunks; first_chunk += LANES * UNROLL) {
+    #for t TOKENS
+    let row_$t = min(tile * TILE + first + $tu, shard.num_tokens - 1u);
+    #for r ROWS
+    // NOTE: without an initialiser Dawn keeps the sum of the last time round: docs/findings/wgsl-loop-variables.md.
+    var sum_$t_$r = 0.0;
+    #end
+    #end
+    for (var first_chunk = lane; first_chunk < NUM_CHUNKS; first_chunk += LANES * UNROLL) {
       // All loads of weights before their use, so that many are under way.
-      var words: array<Words, TOKENS * UNROLL>;
-      var factors: array<f32, TOKENS * UNROLL>;
-      for (var u = 0u; u < UNROLL; u++) {
-        let c = min(first_chunk + u * LANES, shard.num_chunks - 1u);
-        for (var t = 0u; t < TOKENS; t++) {
-          words[u * TOKENS + t] = load_words(row[t], c);
-          if (QUANT_BITS != 0u) {
-            factors[u * TOKENS + t] = load_scale(row[t] * shard.num_blocks + (c >> shard.block_shift));
-          }
-        }
+      #for u UNROLL
+      let c_$u = min(first_chunk + $uu * LANES, NUM_CHUNKS - 1u);
+      #for t TOKENS
+      let words_$t_$u = load_words(row_$t, c_$u);
+      let scale_$t_$u = load_scale(row_$t, c_$u);
+      #end
+      #end
+      #for u UNROLL
+      if (IS_EVEN || first_chunk + $uu * LANES < NUM_CHUNKS) {
+        #for t TOKENS
+        let weights_$t = widen(words_$t_$u, load_zero_point(row_$t, c_$u));
+        #end
+        #for r ROWS
+        let states_$r = load_hidden(states_at_$r, c_$u);
+        #for t TOKENS
+        sum_$t_$r = accumulate(weights_$t, states_$r, scale_$t_$u, row_$t, c_$u, sum_$t_$r);
+        #end
+        #end
       }
-      for (var u = 0u; u < UNROLL; u++) {
-        let c = first_chunk + u * LANES;
-        if (c < shard.num_chunks) {
-          var weights: array<Chunk, TOKENS>;
-          for (var t = 0u; t < TOKENS; t++) {
-            var zero_point = 0.0;
-            if (QUANT_BITS != 0u) {
-              zero_point = load_zero_point(row[t], c >> shard.block_shift);
-            }
-            weights[t] = widen(words[u * TOKENS + t], zero_point);
-          }
-          for (var r = 0u; r < ROWS; r++) {
-            let states = load_hidden(states_at[r], c);
-            for (var t = 0u; t < TOKENS; t++) {
-              let at = t * ROWS + r;
-              if (QUANT_BITS != 0u) {
-                var sum = fma(multiply_add(weights[t], states, 0.0), factors[u * TOKENS + t], sums[at]);
-                if (OFFSET_FORMAT == OFFSET_FLOAT) {
-                  let offset = load_offset(row[t] * shard.num_blocks + (c >> shard.block_shift));
-                  sum = fma(multiply_add(Chunk(vec4<f32>(1.0), vec4<f32>(1.0)), states, 0.0), offset, sum);
-                }
-                sums[at] = sum;
-              } else {
-                sums[at] = multiply_add(weights[t], states, sums[at]);
-              }
-            }
-          }
-        }
-      }
+      #end
     }
+    // One copy of what follows, as software adapters take long to compile barriers.
+    var sums: array<f32, TOKENS * ROWS>;
+    #for t TOKENS
+    #for r ROWS
+    sums[$tu * ROWS + $ru] = sum_$t_$r;
+    #end
+    #end
     for (var r = 0u; r < ROWS; r++) {
       for (var t = 0u; t < TOKENS; t++) {
         let logit = sum_lanes(sums[t * ROWS + r], local);
