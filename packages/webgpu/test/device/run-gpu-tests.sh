@@ -18,15 +18,19 @@ pack() {
   mkdir -p "$here/libs"
   node -e 'process.stdout.write(process.execPath)' | xargs cat | xz -T0 -6 > "$here/node.xz"
   xz -T0 -6 -c node_modules/webgpu/dist/linux-x64/dawn.node > "$here/dawn.node.xz"
-  # The loader that Chromium brings needs nothing but the C library; X11 is what NVIDIA's library links.
+  # The loader that Chromium brings needs nothing but the C library; the rest is what NVIDIA's library loads on a machine
+  # without a desktop, out of packages of Debian 12.
   local loader
   for loader in /usr/lib/x86_64-linux-gnu/libvulkan.so.1 /usr/lib/chromium/libvulkan.so.1; do
     if [ -e "$loader" ]; then cp -L "$loader" "$here/libs/libvulkan.so.1"; break; fi
   done
-  local name
-  for name in libX11.so.6 libXext.so.6 libxcb.so.1 libXau.so.6 libXdmcp.so.6 libbsd.so.0 libmd.so.0; do
-    if [ -e "/usr/lib/x86_64-linux-gnu/$name" ]; then cp -L "/usr/lib/x86_64-linux-gnu/$name" "$here/libs/"; fi
-  done
+  local packages=(libx11-6 libxext6 libxcb1 libxau6 libxdmcp6 libbsd0 libmd0 libx11-xcb1 libxrandr2 libxrender1
+    libxshmfence1 libwayland-client0 libegl1 libglvnd0)
+  local folder
+  folder=$(mktemp -d)
+  (cd "$folder" && apt-get download -q "${packages[@]}" > /dev/null && for file in *.deb; do dpkg -x "$file" .; done)
+  find "$folder/usr/lib" -name 'lib*.so.[0-9]' -exec cp -L {} "$here/libs/" \;
+  rm -rf "$folder"
   du -sh "$here"
 }
 
@@ -47,8 +51,7 @@ unpack() {
   printf 'import { createRequire } from "node:module"\nexport const { create } = createRequire(import.meta.url)("./dawn.node")\n' \
     > "$work/dawn.mjs"
   export FLASHSAMPLING_DAWN="$work/dawn.mjs"
-  # What the machine has comes first; the carried libraries fill gaps.
-  export LD_LIBRARY_PATH="${LD_LIBRARY_PATH:+$LD_LIBRARY_PATH:}/usr/lib/x86_64-linux-gnu:/usr/local/nvidia/lib64:/usr/lib64:$here/libs"
+  export LD_LIBRARY_PATH="$here/libs${LD_LIBRARY_PATH:+:$LD_LIBRARY_PATH}"
   find_driver
 }
 
