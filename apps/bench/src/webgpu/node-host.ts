@@ -15,7 +15,7 @@ import { swiftShaderVariables } from './software-adapter.ts'
 export const JOB_ARGUMENT = '--webgpu-job'
 
 /** A process that says nothing for this long hangs, milliseconds. */
-const SILENCE_MS = 120_000
+const SILENCE_MS = 300_000
 
 /** Where jobs run. */
 export interface JobHost {
