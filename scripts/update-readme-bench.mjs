@@ -7,6 +7,7 @@ import { existsSync, readdirSync, readFileSync, realpathSync, writeFileSync } fr
 import { join, relative } from 'node:path'
 import { fileURLToPath } from 'node:url'
 import { checkCudaReport, isCudaReport, renderMain, renderMore } from './lib/cuda-bench.mjs'
+import { checkWebGpuReport, isWebGpuReport, renderWebGpu } from './lib/webgpu-bench.mjs'
 import { repositoryRoot } from './lib/workspace.mjs'
 
 const RESULTS_FOLDER = 'apps/bench/results'
@@ -21,6 +22,7 @@ const SECTIONS = [
   { name: 'bench', render: renderResults },
   { name: 'bench-cuda', render: (root) => renderCudaResults(root, renderMain) },
   { name: 'bench-cuda-more', render: (root) => renderCudaResults(root, renderMore) },
+  { name: 'bench-webgpu', render: renderWebGpuResults },
 ]
 const NO_RESULTS = 'No results are committed yet.\n'
 
@@ -34,6 +36,7 @@ const CASES = new Map([
 const ENGINE = ['onnxruntime-node', 'onnxruntime-node-gumbel', 'onnxruntime-node-softmax']
 
 /** @typedef {import('./lib/cuda-bench.mjs').CudaReport} CudaReport */
+/** @typedef {import('./lib/webgpu-bench.mjs').WebGpuReport} WebGpuReport */
 /**
  * @typedef {object} BenchRecord
  * @property {string} op
@@ -127,7 +130,7 @@ export function replaceTables(text, tables, name, section = 'bench') {
  */
 export function renderResults(root) {
   const parts = newestReports(root)
-    .filter(({ report }) => !isCudaReport(report))
+    .filter(({ report }) => !isCudaReport(report) && !isWebGpuReport(report))
     .map(({ report, file }) => renderReport(/** @type {BenchReport} */ (report), file))
   return parts.length === 0 ? NO_RESULTS : parts.join('\n')
 }
@@ -150,39 +153,57 @@ export function renderCudaResults(root, render) {
 }
 
 /**
- * The newest run of every device that is not quick, by name of the device.
+ * Renders the newest result of every WebGPU adapter, in Node and in the browser.
+ *
+ * @param {string} root - Root folder of the repository.
+ * @returns {string} Markdown, with a newline at the end.
+ * @throws {Error} when a file lacks a field.
+ */
+export function renderWebGpuResults(root) {
+  const parts = newestReports(root).map(({ report, file }) => {
+    if (!isWebGpuReport(report)) return ''
+    checkWebGpuReport(report, file)
+    return renderWebGpu(report, file)
+  })
+  return parts.filter((part) => part !== '').join('\n') || NO_RESULTS
+}
+
+/**
+ * The newest run of every device and benchmark that is not quick, by name of the device.
  *
  * @param {string} root
- * @returns {{ report: BenchReport | CudaReport, file: string }[]}
+ * @returns {{ report: BenchReport | CudaReport | WebGpuReport, file: string }[]}
  */
 function newestReports(root) {
   const folder = join(root, RESULTS_FOLDER)
   const devices = existsSync(folder) ? readdirSync(folder, { withFileTypes: true }) : []
   return devices
     .filter((entry) => entry.isDirectory())
-    .map((entry) => newestReport(join(folder, entry.name)))
-    .filter((found) => found !== undefined)
+    .flatMap((entry) => newestOf(join(folder, entry.name)))
     .sort((a, b) => a.report.device.localeCompare(b.report.device))
     .map(({ report, file }) => ({ report, file: relative(root, file) }))
 }
 
 /**
  * @param {string} folder
- * @returns {{ report: BenchReport | CudaReport, file: string } | undefined}
+ * @returns {{ report: BenchReport | CudaReport | WebGpuReport, file: string }[]}
  */
-function newestReport(folder) {
-  return readdirSync(folder)
+function newestOf(folder) {
+  const runs = readdirSync(folder)
     .filter((name) => name.endsWith('.json'))
     .map((name) => {
       const file = join(folder, name)
-      const report = /** @type {BenchReport | CudaReport} */ (
+      const report = /** @type {BenchReport | CudaReport | WebGpuReport} */ (
         JSON.parse(readFileSync(file, 'utf8'))
       )
       return { file, report }
     })
     .filter(({ report }) => !report.quick)
     .sort((a, b) => a.report.takenAt.localeCompare(b.report.takenAt))
-    .at(-1)
+  // A card has runs of several benchmarks.
+  const kindOf = (/** @type {BenchReport | CudaReport | WebGpuReport} */ report) =>
+    isWebGpuReport(report) ? report.host : isCudaReport(report) ? 'cuda' : 'cpu'
+  return [...new Map(runs.map((run) => [kindOf(run.report), run])).values()]
 }
 
 /**

@@ -5,6 +5,7 @@ import { makeTemporaryTree } from './lib/temporary-tree.mjs'
 import {
   renderCudaResults,
   renderResults,
+  renderWebGpuResults,
   replaceTables,
   updateTexts,
 } from './update-readme-bench.mjs'
@@ -136,6 +137,82 @@ describe('renderCudaResults()', () => {
       'apps/bench/results/test-gpu/a.json': { ...cuda, driver: undefined },
     })
     expect(() => renderCudaResults(root, name)).toThrow('"driver" must be a text')
+  })
+})
+
+describe('renderWebGpuResults()', () => {
+  /**
+   * @param {string} contender
+   * @param {number} medianUs
+   * @param {object} [fields]
+   */
+  const webGpuRecord = (contender, medianUs, fields) => ({
+    ...record(contender, medianUs, 1),
+    ...{ p10Us: medianUs - 1, p90Us: medianUs + 1, samples: 20, bytes: 160_000_000 },
+    ...{ readbackBytes: contender.startsWith('onnx') ? 607_744 : 4, dispatches: 2, ...fields },
+  })
+  /** @param {object} fields */
+  const webGpu = (fields) => ({
+    ...report({ device: 'Test GPU', takenAt: '2026-11-06T00:00:00Z' }),
+    ...{ backend: 'webgpu', host: 'node', driver: 'driver 1', processor: 'Test CPU', leftOut: {} },
+    versions: { node: '20.20.2', webgpu: '0.6.2', 'onnxruntime-web': '1.30.0' },
+    records: [
+      webGpuRecord('flashsampling', 500, { gpuMedianUs: 400 }),
+      webGpuRecord('flashsampling-logits', 600),
+      webGpuRecord('gpu-sort', 1234),
+      webGpuRecord('onnxruntime-web', 9000),
+      webGpuRecord('onnxruntime-web-softmax', 8000),
+      webGpuRecord('logits-product', 300),
+      webGpuRecord('read-ceiling', 390, { gpuMedianUs: 300, op: 'read', readbackBytes: 0 }),
+    ],
+    ...fields,
+  })
+
+  it('holds the figures of the result, rates by the clock of the GPU', () => {
+    const root = makeTemporaryTree({ 'apps/bench/results/test-gpu/a.json': webGpu({}) })
+    const text = renderWebGpuResults(root)
+    expect(text).toContain(
+      'Test GPU (driver 1; processor: Test CPU), Dawn in Node, npm webgpu 0.6.2',
+    )
+    expect(text).toContain(
+      '| qwen3 | q8_0 | 1 | 0.50 | 75 | 0.60 | 1.23 | 8.00 | 0.30 | 4 | 607,744 |',
+    )
+    expect(text).toContain('holds; the fastest other one takes 1.20 times as long')
+  })
+
+  it('names the contenders that are faster', () => {
+    const slow = {
+      ...webGpu({}),
+      records: [webGpuRecord('flashsampling', 1000), webGpuRecord('gpu-sort', 600)],
+    }
+    const root = makeTemporaryTree({ 'apps/bench/results/test-gpu/a.json': slow })
+    expect(renderWebGpuResults(root)).toContain('missed; faster are `gpu-sort` (0.60 times)')
+  })
+
+  it('stands beside other runs of the same device, Node and browser apart', () => {
+    const root = makeTemporaryTree({
+      'apps/bench/results/test-gpu/a.json': report({ device: 'Test GPU', backend: 'cuda' }),
+      'apps/bench/results/test-gpu/b.json': webGpu({ commit: 'old' }),
+      'apps/bench/results/test-gpu/c.json': webGpu({
+        commit: 'new',
+        takenAt: '2026-11-07T00:00:00Z',
+      }),
+      'apps/bench/results/test-gpu/d.json': webGpu({
+        ...{ host: 'chromium', commit: 'page', versions: { chromium: '156' } },
+      }),
+    })
+    const text = renderWebGpuResults(root)
+    expect(text).toContain('commit new')
+    expect(text).not.toContain('commit old')
+    expect(text).toContain('headless Chromium, Chromium 156, commit page')
+    expect(renderResults(root)).toBe('No results are committed yet.\n')
+  })
+
+  it('refuses a run that lacks a field', () => {
+    const root = makeTemporaryTree({
+      'apps/bench/results/test-gpu/a.json': webGpu({ host: undefined }),
+    })
+    expect(() => renderWebGpuResults(root)).toThrow('"host" must be node or chromium')
   })
 })
 

@@ -5,7 +5,10 @@ import { closingLine, readTestResults, removeTestResults } from './results.mjs'
 import { runInherited, runStep, StepFailedError } from './steps.mjs'
 
 /** @type {Record<string, (args: string[]) => Promise<number>>} */
-const commands = { demo, page, bench, test, setup, rehearse, turbo }
+const commands = {
+  ...{ demo, page, bench, test, setup, rehearse, turbo },
+  'bench:webgpu': benchWebGpu,
+}
 
 /**
  * Runs one command and turns its outcome into an exit code.
@@ -55,6 +58,15 @@ async function page(args) {
  */
 async function bench(args) {
   return runCommandLine('run', args)
+}
+
+/**
+ * Installs, builds and runs the benchmark on WebGPU with the given arguments.
+ *
+ * @param {string[]} args - Options of the benchmark.
+ */
+async function benchWebGpu(args) {
+  return runCommandLine('webgpu', args)
 }
 
 /**

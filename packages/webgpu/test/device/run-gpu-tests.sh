@@ -5,6 +5,7 @@
 #   run-gpu-tests.sh probe                there: what Vulkan and Dawn find
 #   run-gpu-tests.sh suite '{"suite":"conformance"}'
 #   run-gpu-tests.sh bench [arguments]    arguments go to bench.ts, for example --json OUT/bench.json or --sweep
+#   run-gpu-tests.sh node PROGRAM [arguments]   any program that takes Dawn from FLASHSAMPLING_DAWN
 #   run-gpu-tests.sh all OUT              everything; results into the folder OUT
 #
 # Needs the driver's Vulkan part (libGLX_nvidia.so.0 or libEGL_nvidia.so.0) there.
@@ -47,8 +48,8 @@ unpack() {
     fi
   done
   chmod +x "$work/node"
-  # Dawn as a module of one export.
-  printf 'import { createRequire } from "node:module"\nexport const { create } = createRequire(import.meta.url)("./dawn.node")\n' \
+  # Dawn as a module, with the exports of the npm package.
+  printf 'import { createRequire } from "node:module"\nexport const { create, globals } = createRequire(import.meta.url)("./dawn.node")\n' \
     > "$work/dawn.mjs"
   export FLASHSAMPLING_DAWN="$work/dawn.mjs"
   export LD_LIBRARY_PATH="$here/libs${LD_LIBRARY_PATH:+:$LD_LIBRARY_PATH}"
@@ -91,6 +92,7 @@ case "${1:-}" in
   pack) pack ;;
   probe) unpack; probe ;;
   suite) unpack; "$work/node" "$here/run.mjs" "$2" ;;
+  node) unpack; shift; "$work/node" "$@" ;;
   bench) unpack; shift; "$work/node" "$here/bench.mjs" "$@" ;;
   all)
     unpack
@@ -103,5 +105,5 @@ case "${1:-}" in
     done
     "$work/node" "$here/bench.mjs" --json "$out/bench.json" 2>&1 | tee "$out/bench.txt"
     ;;
-  *) sed -n '2,12p' "$0"; exit 2 ;;
+  *) sed -n '2,13p' "$0"; exit 2 ;;
 esac
