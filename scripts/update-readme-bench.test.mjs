@@ -177,6 +177,7 @@ describe('renderWebGpuResults()', () => {
     expect(text).toContain(
       '| qwen3 | q8_0 | 1 | 0.50 | 75 | 0.60 | 1.23 | 8.00 | 0.30 | 4 | 607,744 |',
     )
+    expect(text).toContain('| qwen3 | q8_0 | 1 | 400 | – | – | – | – | 300 |')
     expect(text).toContain('holds; the fastest other one takes 1.20 times as long')
   })
 

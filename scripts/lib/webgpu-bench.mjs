@@ -145,8 +145,35 @@ export function renderWebGpu(report, file) {
     `${report.device} (${report.driver}; processor: ${report.processor}), ${HOSTS[report.host]}, ${where}` +
     `${engine === undefined ? '' : `, onnxruntime-web ${engine}`}, commit ${report.commit}, ` +
     `${report.takenAt.slice(0, 10)}; median time of a step in ms (\`${file}\`):\n\n` +
-    `${[lines[0], `|${rule}`, ...lines.slice(1)].join('\n')}\n\n${renderPromise(report)}`
+    `${[lines[0], `|${rule}`, ...lines.slice(1)].join('\n')}\n\n${renderPasses(report, peers)}${renderPromise(report)}`
   )
+}
+
+/**
+ * Renders what compute passes take, without waiting for the host.
+ *
+ * @param {WebGpuReport} report - The run.
+ * @param {[string, string[]][]} peers
+ * @returns {string} Markdown; empty where the adapter has no clock.
+ */
+function renderPasses(report, peers) {
+  if (report.records.every(({ gpuMedianUs }) => gpuMedianUs === undefined)) return ''
+  /** @type {[string, string[]][]} */
+  const columns = [['flashsampling', [OWN]], ...peers, ['plain read', [READ]]]
+  const rows = cellsOf(report).map((cell) => {
+    const { case: name, dtype, batchSize } = /** @type {WebGpuRecord} */ (cell[0])
+    const times = columns.map(([, names]) => {
+      const us = cell
+        .filter(({ contender }) => names.includes(contender))
+        .flatMap(({ gpuMedianUs }) => gpuMedianUs ?? [])
+      return us.length === 0 ? '–' : Math.min(...us).toFixed(0)
+    })
+    return [name, dtype, String(batchSize), ...times]
+  })
+  const headings = ['head', 'dtype', 'B', ...columns.map(([title]) => title)]
+  const rule = headings.map((_, i) => (i < 2 ? '---|' : '---:|')).join('')
+  const lines = [headings, ...rows].map((cells) => `| ${cells.join(' | ')} |`)
+  return `Of these, the GPU's compute passes in µs:\n\n${[lines[0], `|${rule}`, ...lines.slice(1)].join('\n')}\n\n`
 }
 
 /**

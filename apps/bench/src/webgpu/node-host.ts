@@ -14,8 +14,8 @@ import { swiftShaderVariables } from './software-adapter.ts'
 /** First argument of the program that runs a job; `null` as the job only describes the adapter. */
 export const JOB_ARGUMENT = '--webgpu-job'
 
-/** A process that says nothing for this long hangs, milliseconds. */
-const SILENCE_MS = 300_000
+/** A process that says nothing for this long hangs, milliseconds; software compiles shaders for a minute. */
+const SILENCE_MS = { hardware: 120_000, software: 300_000 }
 
 /** Where jobs run. */
 export interface JobHost {
@@ -63,18 +63,23 @@ export function createNodeHost({
   program = builtFile('webgpu-bench.mjs'),
 }: HostOptions): JobHost {
   const env = { ...process.env, ...(isSoftware ? swiftShaderVariables() : {}) }
+  const silenceMs = SILENCE_MS[isSoftware ? 'software' : 'hardware']
   return {
-    run: (job, onMessage) => runChild(program, env, job, onMessage),
+    run: (job, onMessage) => runChild({ program, env, silenceMs, job, onMessage }),
     close: () => Promise.resolve(),
   }
 }
 
-async function runChild(
-  program: string,
-  env: NodeJS.ProcessEnv,
-  job: HeadJob | null,
-  onMessage: (message: Message) => void,
-): Promise<void> {
+interface ChildOptions {
+  program: string
+  env: NodeJS.ProcessEnv
+  silenceMs: number
+  job: HeadJob | null
+  onMessage(message: Message): void
+}
+
+async function runChild(options: ChildOptions): Promise<void> {
+  const { program, env, silenceMs, job, onMessage } = options
   const child = spawn(process.execPath, [program, JOB_ARGUMENT, JSON.stringify(job)], {
     env,
     stdio: ['ignore', 'pipe', 'pipe'],
@@ -85,7 +90,7 @@ async function runChild(
     hangs = true
     child.kill('SIGKILL')
   }
-  let timer = setTimeout(kill, SILENCE_MS)
+  let timer = setTimeout(kill, silenceMs)
   let errors = ''
   child.stderr.on('data', (text) => {
     errors += text
@@ -96,7 +101,7 @@ async function runChild(
   })
   for await (const line of createInterface({ input: child.stdout })) {
     clearTimeout(timer)
-    timer = setTimeout(kill, SILENCE_MS)
+    timer = setTimeout(kill, silenceMs)
     if (!line.startsWith('{')) continue
     const message = JSON.parse(line) as Message
     if (message.kind === 'done') isDone = true
@@ -105,6 +110,6 @@ async function runChild(
   clearTimeout(timer)
   const how = await exit
   if (isDone) return
-  const what = hangs ? `said nothing for ${SILENCE_MS / 1000} s` : `ended early (${how})`
+  const what = hangs ? `said nothing for ${silenceMs / 1000} s` : `ended early (${how})`
   throw new Error(`the process ${what}${errors === '' ? '' : `: ${errors.trim().slice(-2000)}`}`)
 }
