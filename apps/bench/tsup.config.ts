@@ -7,8 +7,8 @@ export default defineConfig([
     format: 'esm',
     target: 'node20',
     sourcemap: true,
-    // The page's folder is not this build's to clean.
-    clean: ['*.js', '*.js.map'],
+    // All but what the builds below and that of the page leave.
+    clean: ['!*.mjs', '!page/**'],
     dts: false,
   },
   ...WEBGPU_FILES,
