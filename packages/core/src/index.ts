@@ -132,6 +132,7 @@ export {
   type SampleAnswer,
   type SampleRequest,
 } from './rows/passes.ts'
+export { type FailedRows, throwRowErrors } from './rows/row-errors.ts'
 export { processRow, type RowOutcome } from './rows/row-process.ts'
 export { type CreateSamplerOptions, createSampler } from './sampler.ts'
 export { transformLogits } from './transform.ts'

@@ -4,7 +4,6 @@
  * @module
  */
 import type { Backend, BackendCapabilities, BackendSession } from './backend.ts'
-import { createCpuBackend } from './cpu/cpu-backend.ts'
 import {
   BackendUnavailableError,
   DisposedError,
@@ -58,7 +57,7 @@ export async function createSampler(options: CreateSamplerOptions): Promise<Samp
   }
   const { shards, hiddenSize, vocabSize } = normalizeLmHead(options.lmHead)
   const noiseScheme = options.noiseScheme ?? 'flash'
-  const backend = resolveBackend(options.backend ?? 'auto')
+  const backend = await resolveBackend(options.backend ?? 'auto')
   const { capabilities } = backend
   if (!capabilities.noiseSchemes.includes(noiseScheme)) {
     throw invalidArgument(
@@ -93,8 +92,8 @@ export async function createSampler(options: CreateSamplerOptions): Promise<Samp
   return new SessionSampler(backend, session, vocabSize, hiddenSize, noiseScheme)
 }
 
-function resolveBackend(backend: 'auto' | 'cpu' | Backend): Backend {
-  if (backend === 'auto' || backend === 'cpu') return createCpuBackend()
+async function resolveBackend(backend: 'auto' | 'cpu' | Backend): Promise<Backend> {
+  if (backend === 'auto' || backend === 'cpu') return loadCpuBackend()
   if (
     typeof backend === 'object' &&
     backend !== null &&
@@ -107,6 +106,20 @@ function resolveBackend(backend: 'auto' | 'cpu' | Backend): Backend {
     [{ backend: String(backend), reason: 'not a backend object, "auto" or "cpu"' }],
     ['pass the object that a backend package makes, for example createCpuBackend()'],
   )
+}
+
+/** Loads the CPU backend where it is wanted: a page that draws on another backend does not download it. */
+async function loadCpuBackend(): Promise<Backend> {
+  try {
+    const { createCpuBackend } = await import('./cpu/cpu-backend.ts')
+    return createCpuBackend()
+  } catch (cause) {
+    throw new BackendUnavailableError(
+      'Cannot create a sampler as the CPU backend did not load',
+      [{ backend: 'cpu', reason: cause instanceof Error ? cause.message : String(cause) }],
+      ['try again: where its file was not reached, a later call may reach it'],
+    )
+  }
 }
 
 class SessionSampler implements Sampler {

@@ -1,13 +1,14 @@
 import { existsSync, readFileSync } from 'node:fs'
 import { createServer } from 'node:http'
 import type { AddressInfo } from 'node:net'
+import { join } from 'node:path'
 import { fileURLToPath } from 'node:url'
 import { chromium } from 'playwright-core'
 import { beforeEach, describe, expect, it } from 'vitest'
 import type { ConformanceReport } from '../src/index.ts'
 
-// The built package, as a page would load it: one file, no bundler.
-const bundle = fileURLToPath(new URL('../dist/index.js', import.meta.url))
+// The built package, as a page would load it: its files, no bundler.
+const dist = fileURLToPath(new URL('../dist', import.meta.url))
 const page = '<!doctype html><title>FlashSampling</title><link rel="icon" href="data:,">'
 
 const candidates = [
@@ -23,7 +24,7 @@ interface PageResult {
   tokens: Record<string, number[]>
 }
 
-/** Serves the page and the bundle on loopback, isolated or not, and runs the suite in the page. */
+/** Serves the page and the package on loopback, isolated or not, and runs the suite in the page. */
 async function runInPage(isIsolated: boolean): Promise<PageResult> {
   const isolation: Record<string, string> = isIsolated
     ? {
@@ -32,12 +33,13 @@ async function runInPage(isIsolated: boolean): Promise<PageResult> {
       }
     : {}
   const server = createServer((request, response) => {
-    const isBundle = request.url === '/index.js'
+    const { pathname } = new URL(request.url as string, 'http://127.0.0.1')
+    const isScript = pathname.endsWith('.js')
     response.writeHead(200, {
-      'content-type': isBundle ? 'text/javascript' : 'text/html',
+      'content-type': isScript ? 'text/javascript' : 'text/html',
       ...isolation,
     })
-    response.end(isBundle ? readFileSync(bundle) : page)
+    response.end(isScript ? readFileSync(join(dist, pathname)) : page)
   })
   await new Promise<void>((resolve) => server.listen(0, '127.0.0.1', resolve))
   const browser = await chromium.launch({

@@ -8,9 +8,9 @@ import {
   invalidArgument,
   type LogprobsMode,
   type RowBatch,
-  RowError,
   type RowParams,
   type SampleResult,
+  throwRowErrors,
 } from '@flashsampling/core'
 import {
   type NativeBuffer,
@@ -73,7 +73,7 @@ export class CudaSession implements BackendSession {
       result.stats.passes += 1
       result.stats.workspaceBytes = drawn.workspaceBytes
     }
-    throwRowErrors(statuses, batch.rows)
+    checkStatuses(statuses, batch.rows)
     return result
   }
 
@@ -197,26 +197,16 @@ function collect(
   })
 }
 
-function throwRowErrors(statuses: Int32Array, rows: readonly RowParams[]): void {
+function checkStatuses(statuses: Int32Array, rows: readonly RowParams[]): void {
   const withStatus = (wanted: number): number[] =>
     [...statuses.keys()].filter((row) => statuses[row] === wanted)
-  const invalid = withStatus(ROW_STATUS.invalidLogits)
-  if (invalid.length > 0) {
-    throw new RowError(
-      'INVALID_LOGITS',
-      `Cannot sample tokens as logits of row ${invalid.join(', ')} are NaN or +Infinity: ` +
-        'check the hidden states and the weights, and that both fit the dtype of the head',
-      invalid,
-    )
-  }
-  const masked = withStatus(ROW_STATUS.allTokensMasked)
-  if (masked.length > 0) {
-    throw new RowError(
-      'ALL_TOKENS_MASKED',
-      `Cannot sample tokens as every token of row ${masked.join(', ')} is masked: allow at least one token`,
-      masked,
-    )
-  }
+  throwRowErrors(
+    {
+      invalid: withStatus(ROW_STATUS.invalidLogits),
+      masked: withStatus(ROW_STATUS.allTokensMasked),
+    },
+    { remedy: 'check the hidden states and the weights, and that both fit the dtype of the head' },
+  )
   const [wrong] = withStatus(ROW_STATUS.invalidParameters)
   if (wrong !== undefined) {
     const { temperature } = rows[wrong] as RowParams

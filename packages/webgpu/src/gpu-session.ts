@@ -7,10 +7,10 @@ import {
   type BackendSession,
   type NoiseScheme,
   type RowBatch,
-  RowError,
   type RowParams,
   type SampleResult,
   type TopLogprobs,
+  throwRowErrors,
 } from '@flashsampling/core'
 import type { Task } from './call-layout.ts'
 import type { DeviceState } from './device-state.ts'
@@ -133,7 +133,7 @@ export class GpuSession implements BackendSession {
       stats.passes = Math.max(stats.passes, passes)
     }
     stats.workspaceBytes = this.#engine.workspace.byteLength
-    throwRowErrors(result.tokenIds, result.rowOffsets)
+    checkTokens(result.tokenIds, result.rowOffsets)
     return result
   }
 
@@ -231,7 +231,7 @@ function toTopLogprobs(top: { tokenIds: number[]; logprobs: number[] }): TopLogp
   return { tokenIds: Int32Array.from(top.tokenIds), logprobs: Float32Array.from(top.logprobs) }
 }
 
-function throwRowErrors(tokenIds: Int32Array, rowOffsets: Int32Array): void {
+function checkTokens(tokenIds: Int32Array, rowOffsets: Int32Array): void {
   const rowsWith = (status: number): number[] => {
     const found: number[] = []
     for (let row = 0; row + 1 < rowOffsets.length; row++) {
@@ -239,21 +239,8 @@ function throwRowErrors(tokenIds: Int32Array, rowOffsets: Int32Array): void {
     }
     return found
   }
-  const invalid = rowsWith(TOKEN_STATUS.invalid)
-  if (invalid.length > 0) {
-    throw new RowError(
-      'INVALID_LOGITS',
-      `Cannot sample tokens as logits of row ${invalid.join(', ')} are NaN or +Infinity: ` +
-        'check the hidden states and the weights',
-      invalid,
-    )
-  }
-  const masked = rowsWith(TOKEN_STATUS.masked)
-  if (masked.length > 0) {
-    throw new RowError(
-      'ALL_TOKENS_MASKED',
-      `Cannot sample tokens as every token of row ${masked.join(', ')} is masked: allow at least one token`,
-      masked,
-    )
-  }
+  throwRowErrors({
+    invalid: rowsWith(TOKEN_STATUS.invalid),
+    masked: rowsWith(TOKEN_STATUS.masked),
+  })
 }

@@ -4,9 +4,9 @@
  * @module
  */
 import type { BackendSession, RowBatch } from '../backend.ts'
-import { RowError } from '../errors.ts'
 import type { NoiseScheme } from '../noise.ts'
 import type { PassAnswer, RowProcess } from '../rows/passes.ts'
+import { throwRowErrors } from '../rows/row-errors.ts'
 import { processRow, type RowOutcome } from '../rows/row-process.ts'
 import type { SampleResult } from '../types.ts'
 import type { Engine } from './engine.ts'
@@ -99,20 +99,15 @@ export class CpuSession implements BackendSession {
         statuses,
       )
     }
-    if (statuses.size > 0) throw invalidLogitsError(statuses)
+    throwInvalidLogits(statuses)
     return answers.map(finishAnswer)
   }
 }
 
-function invalidLogitsError(statuses: RowStatuses): RowError {
-  const rows = [...statuses.keys()].sort((a, b) => a - b)
+function throwInvalidLogits(statuses: RowStatuses): void {
+  const invalid = [...statuses.keys()].sort((a, b) => a - b)
   const hasNaN = [...statuses.values()].some((status) => (status & STATUS_NAN) !== 0)
-  return new RowError(
-    'INVALID_LOGITS',
-    `Cannot sample tokens as logits of row ${rows.join(', ')} are ${hasNaN ? 'NaN' : '+Infinity'}: ` +
-      'check the hidden states and the weights',
-    rows,
-  )
+  throwRowErrors({ invalid }, { found: hasNaN ? 'NaN' : '+Infinity' })
 }
 
 function collect(
@@ -120,13 +115,7 @@ function collect(
   stats: SampleResult['stats'],
 ): SampleResult {
   const masked = outcomes.flatMap((outcome, row) => (outcome === null ? [row] : []))
-  if (masked.length > 0) {
-    throw new RowError(
-      'ALL_TOKENS_MASKED',
-      `Cannot sample tokens as every token of row ${masked.join(', ')} is masked: allow at least one token`,
-      masked,
-    )
-  }
+  throwRowErrors({ masked })
   const rows = outcomes as readonly RowOutcome[]
   const rowOffsets = new Int32Array(rows.length + 1)
   rows.forEach((row, i) => {
