@@ -154,7 +154,9 @@ typedef struct flashsampling_sample_args {
   /* --- Outputs; NULL where not wanted, except out_token_ids or out_candidates --- */
   void* out_token_ids;        /* [batch_size, max_num_samples], int32 or int64 */
   float* out_logprobs;        /* [batch_size, max_num_samples], natural logarithm, of the drawn tokens */
-  float* out_log_sum_exp;     /* [batch_size], of this shard's (transformed or raw) logits; -inf if all masked */
+  float* out_log_sum_exp;     /* [batch_size], of this shard's (transformed or raw) logits; -inf if all masked.
+                                 Beyond +-2^108, which only logits divided by a temperature below 1 reach, it
+                                 compares with those of other shards but is no logarithm. */
   int32_t* out_row_status;    /* [batch_size], flashsampling_row_status */
   uint64_t* out_candidates;   /* [batch_size, max_num_samples], packed winner of this shard for
                                  flashsampling_merge(); 0 where no token may be drawn. An invalid row has

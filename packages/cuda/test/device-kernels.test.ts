@@ -8,9 +8,12 @@ import {
   type KernelCase,
 } from './kernel-cases.ts'
 
-/** A case and how many blocks run it. */
+const VALUES = { small: 0, huge: 1, wide: 2 } as const
+
+/** A case, how many blocks run it, and what its logits are. */
 interface PortableCase extends KernelCase {
   numBlocks?: number
+  values?: keyof typeof VALUES
 }
 
 const compiler = findCompiler()
@@ -18,7 +21,11 @@ const ask =
   compiler === undefined ? undefined : buildHostProgram(compiler, 'device_kernels_test.cc')
 
 function expectEqual(kernel: 'smxx' | 'logits', cases: readonly PortableCase[]): void {
-  expectEqualRows(ask as HostProgram, cases, ({ numBlocks = 2 }) => [kernel, numBlocks])
+  expectEqualRows(ask as HostProgram, cases, ({ numBlocks = 2, values = 'small' }) => [
+    kernel,
+    numBlocks,
+    VALUES[values],
+  ])
 }
 
 const TRANSFORMS: Flag[][] = [
@@ -28,6 +35,18 @@ const TRANSFORMS: Flag[][] = [
   ['temperatures', 'bias', 'mask', 'sharedRow', 'logprobs'],
   ['temperatures', 'bias', 'mask', 'maskedRow', 'logprobs', 'int64'],
 ]
+
+/** Logits and quotients near the end of fp32, and quotients beyond it. */
+const EXTREMES = {
+  values: ['huge' as const, 'wide' as const],
+  mode: [0, 1],
+  flags: [
+    ['logprobs'],
+    ['temperatures', 'logprobs'],
+    ['temperatures', 'mask', 'bias', 'logprobs'],
+    ['greedy', 'logprobs'],
+  ] satisfies Flag[][],
+}
 
 const DRAWS: Flag[][] = [['numSamples', 'temperatures', 'logprobs'], ['int64']]
 
@@ -64,6 +83,10 @@ describe.skipIf(ask === undefined)(title, () => {
         'smxx',
         combine({ ...common, batchSize: [40], vocabSize: [100], hiddenSize: [16] }),
       )
+    })
+
+    it('keeps order and log-probabilities of logits near the end of fp32', () => {
+      expectEqual('smxx', combine({ ...EXTREMES, batchSize: [12, 40], hiddenSize: [8] }))
     })
 
     it('takes several draws of a row, in one pass or more', () => {
@@ -109,6 +132,11 @@ describe.skipIf(ask === undefined)(title, () => {
           flags: TRANSFORMS,
         }),
       )
+    })
+
+    it('keeps order and log-probabilities of logits near the end of fp32', () => {
+      const sizes = { batchSize: [12], vocabSize: [300, 5000] }
+      expectEqual('logits', combine({ ...EXTREMES, ...sizes, type: [0, 2], scheme: [0, 1] }))
     })
 
     it('takes several draws of a row, in one pass or more', () => {

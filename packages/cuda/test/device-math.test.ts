@@ -298,19 +298,51 @@ describe.skipIf(program === undefined)(title, () => {
       [0, 1, logit],
       [0, 1, logit],
     ])
-    const tiny = bitsOfFloat(smallest)
-    const [up, down, masked] = ask(
-      [1e30, -1e30, -Infinity].map((value) => `temperature ${tiny} ${bitsOfFloat(value)}`),
-    ).map((answer) => floatOfBits(answer[2]))
+  })
+
+  it('keeps quotients beyond fp32 finite and in order, and takes them back', () => {
+    const crowded = 2 ** 108
     const largest = 3.4028234663852886e38
-    expect([up, down, masked]).toEqual([largest, -largest, -Infinity])
+    for (const temperature of [0.99, 0.5, 0.1, 1e-6, 2 ** -60]) {
+      const divisor = Math.fround(temperature)
+      // At least eight steps of fp32 apart, four of a quotient's.
+      const mantissas = [1, 1 + 2 ** -20, 1.5, 1.5 + 2 ** -20, 2 - 2 ** -20]
+      const magnitudes = Array.from({ length: 128 }, (_, exponent) =>
+        mantissas.map((mantissa) => mantissa * 2 ** exponent),
+      ).flat()
+      magnitudes.push(largest)
+      const answers = ask(
+        magnitudes.flatMap((logit) =>
+          [logit, -logit].map(
+            (value) => `temperature ${bitsOfFloat(temperature)} ${bitsOfFloat(value)}`,
+          ),
+        ),
+      )
+      let previous = 0
+      magnitudes.forEach((logit, i) => {
+        const [up, upUndone] = (answers[2 * i] ?? []).slice(2).map(floatOfBits) as [number, number]
+        const [down, downUndone] = (answers[2 * i + 1] ?? []).slice(2).map(floatOfBits) as [
+          number,
+          number,
+        ]
+        expect([down, downUndone]).toEqual([-up, -upUndone])
+        if (logit / divisor < crowded) expect(up).toBe(Math.fround(logit / divisor))
+        else expect(up).toBeGreaterThanOrEqual(crowded)
+        expect(up).toBeGreaterThan(previous)
+        expect(up).toBeLessThanOrEqual(largest)
+        expect(Math.abs(upUndone - logit)).toBeLessThanOrEqual(2 ** -22 * 1.5 * logit)
+        previous = up
+      })
+    }
+    const masked = ask([`temperature ${bitsOfFloat(0.5)} ${bitsOfFloat(-Infinity)}`])[0]?.[2]
+    expect(floatOfBits(masked)).toBe(-Infinity)
   })
 
   it.each([
     ['flash', FLASH],
     ['vllm', VLLM],
   ] as const)('the filter lets every possible winner pass (%s)', (_name, scheme) => {
-    const logits = [0, 1, -1, 13.37, -40, 1000, -1000, 65504, -1e6, 1e30, -1e30]
+    const logits = [0, 1, -1, 13.37, -40, 1000, -1000, 65504, -1e6, 1e28, -1e28]
     const commands = logits.flatMap((logit) =>
       [1, 0.37, 19, 1e-4].flatMap((temperature) => [
         `filter ${scheme} 0 4294967296 9973 ${bitsOfFloat(logit)} ${bitsOfFloat(temperature)}`,
@@ -331,11 +363,12 @@ describe.skipIf(program === undefined)(title, () => {
   ] as const)(
     'the filter lets every possible winner pass where scores near the end of fp32 (%s)',
     (_name, scheme) => {
-      const commands = [2.4e38, 3e38, 3.4028234663852886e38, -3.4e38].flatMap((logit) =>
-        [1, 19, 1e-30].map(
-          (temperature) =>
-            `filter ${scheme} 0 40000 1 ${bitsOfFloat(logit)} ${bitsOfFloat(temperature)}`,
-        ),
+      const commands = [1e30, -1e30, 2.4e38, 3e38, 3.4028234663852886e38, -3.4e38].flatMap(
+        (logit) =>
+          [1, 19, 0.5, 1e-30].map(
+            (temperature) =>
+              `filter ${scheme} 0 40000 1 ${bitsOfFloat(logit)} ${bitsOfFloat(temperature)}`,
+          ),
       )
       for (const [checked, wrong] of askNumbers(commands)) {
         expect(checked).toBe(40_000)

@@ -8,7 +8,7 @@ import {
   type KernelCase,
 } from './kernel-cases.ts'
 
-const VALUES = { integers: 0, equal: 1, huge: 2, rare: 3, tight: 4 } as const
+const VALUES = { integers: 0, equal: 1, huge: 2, rare: 3, tight: 4, wide: 5 } as const
 
 interface HopperCase extends KernelCase {
   numMultiprocessors?: number
@@ -96,11 +96,18 @@ describe.skipIf(ask === undefined)(title, () => {
 
   describe.each([
     ['temperatures near 0', { flags: ['temperatures', 'logprobs'] }],
-    ['high temperatures', { flags: ['hot', 'logprobs'], mode: 1 }],
+    ['high temperatures', { flags: ['hot', 'logprobs'] }],
     ['logits near the end of fp32', { flags: ['logprobs'], values: 'huge' }],
+    ['quotients near its end', { flags: ['temperatures', 'logprobs'], values: 'huge' }],
+    ['quotients beyond its end', { flags: ['temperatures', 'logprobs'], values: 'wide' }],
   ] satisfies [string, HopperCase][])('reports log-masses at %s', (_, extreme: HopperCase) => {
     const check = (batchSizes: number[]): void => {
-      const shapes = combine({ ...SEVERAL_TILES, batchSize: batchSizes })
+      const shapes = combine({
+        ...SEVERAL_TILES,
+        batchSize: batchSizes,
+        mode: [0, 1],
+        numShards: [1, 3],
+      })
       expectEqual(shapes.map((shape) => ({ ...shape, ...extreme })))
     }
     it('of narrow batches', () => check(NARROW))
@@ -151,7 +158,7 @@ describe.skipIf(ask === undefined)(title, () => {
       combine({
         ...SEVERAL_TILES,
         batchSize: [...NARROW, ...WIDE],
-        values: ['huge'],
+        values: ['huge', 'wide'],
         flags: [[], ['greedy'], ['temperatures', 'mask']],
       }),
     )

@@ -35,12 +35,21 @@ void run_smxx(const smxx::Args& args, uint32_t num_blocks) {
   }
 }
 
-std::string check_smxx(const KernelCase& c, uint32_t num_blocks, Random& random) {
+// What the logits are; known to test/device-kernels.test.ts.
+enum Values : uint32_t {
+  kSmall = 0,  // sums of small integers, and quarters
+  kHuge = 1,   // HeadValues::set_huge()
+  kWide = 2,   // HeadValues::set_wide()
+};
+
+std::string check_smxx(const KernelCase& c, uint32_t num_blocks, uint32_t kind, Random& random) {
   const RowInputs inputs(c, random);
   Results results(c);
   TestWorkspace workspace;
   HeadValues values(c.batch_size, c.vocab_size, c.hidden_size);
-  values.set_integers(random);
+  if (kind == kSmall) values.set_integers(random);
+  if (kind == kHuge) values.set_huge(random);
+  if (kind == kWide) values.set_wide(random);
   if (c.has(kInvalid)) values.add_invalid();
   const int64_t padding = c.has(kPadded) ? 24 : 0;
   const Matrix hidden(values.hidden, c.batch_size, c.hidden_size, c.hidden_size + padding, c.type);
@@ -82,20 +91,23 @@ void run_logits(const logits::Args& args, uint32_t num_blocks) {
                     [&] { logits::logits_sample_kernel<T>(args); });
 }
 
-std::string check_logits(const KernelCase& c, uint32_t num_blocks, Random& random) {
+std::string check_logits(const KernelCase& c, uint32_t num_blocks, uint32_t kind, Random& random) {
   const RowInputs inputs(c, random);
   Results results(c);
   TestWorkspace workspace;
-  std::vector<float> values;
+  HeadValues head(c.batch_size, c.vocab_size, 1);
+  if (kind == kHuge) head.set_huge(random);
+  if (kind == kWide) head.set_wide(random);
+  std::vector<float> values = head.logits();
   Matrix matrix(c.batch_size, c.vocab_size + (c.has(kPadded) ? 40 - c.vocab_size % 8 : 0), c.type,
                 (16 - c.vocab_start % 16) % 16 + (c.has(kMisaligned) ? 1 : 0));
   for (uint32_t row = 0; row < c.batch_size; row++) {
     for (uint32_t i = 0; i < c.vocab_size; i++) {
-      float value = static_cast<float>(integer(random, -40, 40)) / 4;
+      float& value = values[row * c.vocab_size + i];
+      if (kind == kSmall) value = static_cast<float>(integer(random, -40, 40)) / 4;
       if (i % 13 == 5) value = -INFINITY;
       if (c.has(kInvalid) && row % 3 == 1 && i == c.vocab_size / 2) value = row % 2 == 0 ? INFINITY : NAN;
       matrix.set(row, i, value);
-      values.push_back(value);
     }
   }
   logits::Args args = {};
@@ -128,9 +140,9 @@ int main() {
   using namespace flashsampling;
   return answer_cases([](const KernelCase& c, std::istream& in, Random& random) -> std::string {
     std::string kernel;
-    uint32_t num_blocks = 0;
-    in >> kernel >> num_blocks;
+    uint32_t num_blocks = 0, kind = 0;
+    in >> kernel >> num_blocks >> kind;
     if (!in || (kernel != "smxx" && kernel != "logits")) return "cannot read";
-    return (kernel == "smxx" ? check_smxx : check_logits)(c, num_blocks, random);
+    return (kernel == "smxx" ? check_smxx : check_logits)(c, num_blocks, kind, random);
   });
 }

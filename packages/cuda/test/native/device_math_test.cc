@@ -291,11 +291,12 @@ bool answer(const std::string& command, Reader& in) {
       mass = merge_log_mass(mass, {reference, in.f32()});
     }
     std::printf("%u\n", float_bits(log_sum_exp(mass)));
-  } else if (command == "temperature") {  // temperature -> valid, divisor, quotient of a logit
+  } else if (command == "temperature") {  // temperature, logit -> valid, divisor, quotient, logit taken back
     const float temperature = in.f32();
     const float divisor = temperature_divisor(temperature);
-    std::printf("%d %u %u\n", is_valid_temperature(temperature), float_bits(divisor),
-                float_bits(apply_temperature(in.f32(), divisor)));
+    const float quotient = apply_temperature(in.f32(), divisor);
+    std::printf("%d %u %u %u\n", is_valid_temperature(temperature), float_bits(divisor), float_bits(quotient),
+                float_bits(undo_temperature(quotient, divisor)));
   } else if (command == "workspace") {
     std::printf("%zu %" PRIu64 " %zu\n", sizeof(Workspace), kZeroedBytes, offsetof(Workspace, log_mass));
   } else if (command == "sweep") {

@@ -35,7 +35,9 @@ class PlainLoop {
  private:
   // A row's logits on their way, and what is true of the whole row.
   struct Row {
-    std::vector<float> transformed, counted;  // counted: in the log-mass, by logprobs_mode
+    std::vector<float> transformed;  // as the kernels round it
+    std::vector<double> exact;       // the same in float64
+    std::vector<double> counted;     // in the log-mass, by logprobs_mode
     float temperature, divisor;
     double log_sum_exp;
     uint32_t num_samples;
@@ -56,11 +58,12 @@ class PlainLoop {
       is_invalid |= is_invalid_logit(logit);
       if (c_.has(kMask) && !is_allowed(row_idx, token_id)) logit = -INFINITY;
       row.transformed.push_back(apply_temperature(logit, row.divisor));
-      row.counted.push_back(c_.mode == 1 ? raw : row.transformed[i]);
+      row.exact.push_back(static_cast<double>(logit) / row.divisor);
+      row.counted.push_back(c_.mode == 1 ? raw : row.exact[i]);
       largest = std::fmax(largest, row.counted[i]);
       has_token |= row.transformed[i] > -INFINITY;
     }
-    for (const float value : row.counted) {
+    for (const double value : row.counted) {
       if (value > -INFINITY) sum += std::exp(value - largest);
     }
     row.log_sum_exp = largest > -INFINITY ? largest + std::log(sum) : -INFINITY;
@@ -88,6 +91,29 @@ class PlainLoop {
     return best;
   }
 
+  double exact_score(const Row& row, uint32_t row_idx, uint32_t draw, int64_t token_id) const {
+    const double logit = row.exact[token_id - c_.vocab_start];
+    if (row.temperature == 0.f || !(logit > -INFINITY && logit < INFINITY)) return logit;
+    const RowKey key = row_key(rows_, scheme_, row_idx, draw);
+    return logit + token_gumbel(scheme_, token_bits(scheme_, key, static_cast<uint32_t>(token_id)));
+  }
+
+  double best_exact_score(const Row& row, uint32_t row_idx, uint32_t draw) const {
+    double best = -INFINITY;
+    for (uint32_t i = 0; i < c_.vocab_size; i++)
+      best = std::fmax(best, exact_score(row, row_idx, draw, static_cast<int64_t>(c_.vocab_start) + i));
+    return best;
+  }
+
+  // Four roundings of fp32: quotient, crowding, sum, and the way back.
+  static double score_error(double score) { return 2e-6 + 0x1p-22 * std::fabs(score); }
+
+  // Crowded where it is beyond kCrowded (score.h).
+  double reported_log_sum_exp(const Row& row) const {
+    if (c_.mode == 1 || std::fabs(row.log_sum_exp) < kCrowded || std::isinf(row.log_sum_exp)) return row.log_sum_exp;
+    return *std::max_element(row.transformed.begin(), row.transformed.end());
+  }
+
   std::string check_row(const Results& results, uint32_t row_idx) const {
     const Row row = transform_row(row_idx);
     std::ostringstream wrong;
@@ -96,8 +122,9 @@ class PlainLoop {
       return wrong.str();
     }
     const bool has_mass = row.status == kRowOk || row.status == kRowAllTokensMasked;
-    if (c_.has(kLogprobs) && !is_near(results.log_sum_exp[row_idx], has_mass ? row.log_sum_exp : NAN)) {
-      wrong << "log-sum-exp " << results.log_sum_exp[row_idx] << " for " << row.log_sum_exp;
+    const double log_sum_exp = has_mass ? reported_log_sum_exp(row) : NAN;
+    if (c_.has(kLogprobs) && !is_near(results.log_sum_exp[row_idx], log_sum_exp)) {
+      wrong << "log-sum-exp " << results.log_sum_exp[row_idx] << " for " << log_sum_exp;
       return wrong.str();
     }
     for (uint32_t draw = 0; draw < c_.num_draws; draw++) {
@@ -117,9 +144,14 @@ class PlainLoop {
         wrong << "candidate " << results.candidates[slot] << " for " << expected;
         return wrong.str();
       }
+      const double score = is_drawn ? exact_score(row, row_idx, draw, id) : 0;
+      if (is_drawn && score < best_exact_score(row, row_idx, draw) - 2 * score_error(score)) {
+        wrong << "token " << id << " is not the best in float64";
+        return wrong.str();
+      }
       const double logprob = is_drawn ? row.counted[expected_id - c_.vocab_start] - row.log_sum_exp : NAN;
-      // The drawn logit comes back from its score, so its error is a rounding of the score, times the divisor for raw.
-      const double slack = is_drawn && c_.mode == 1 ? std::fabs(candidate_score(best)) * 1e-6 * row.divisor : 0;
+      // The drawn logit comes back from its score, so its error is that of the score, times the divisor for raw.
+      const double slack = is_drawn ? score_error(score) * (c_.mode == 1 ? row.divisor : 1) : 0;
       if (c_.has(kLogprobs) && !is_near(results.logprobs[slot], logprob, slack)) {
         wrong << "logprob " << results.logprobs[slot] << " for " << logprob;
         return wrong.str();

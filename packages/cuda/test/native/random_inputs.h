@@ -87,6 +87,22 @@ struct HeadValues {
     }
   }
 
+  // Logits near the end of fp32: 2.5e38 and 3e38 for most tokens, which elsewhere differ by one rounding.
+  void set_huge(Random& random) {
+    set_single([&] {
+      const uint32_t dice = random() % 64;
+      return dice == 0 ? 3e38f : dice < 32 ? 2.5e38f : dice < 48 ? -2.5e38f : 0.f;
+    });
+  }
+
+  // Logits of one sign in a row, of every magnitude from 2^40 to the end of fp32: at temperatures near 0 most of their
+  // quotients lie beyond it.
+  void set_wide(Random& random) {
+    set_single([&] {
+      return bits_float(static_cast<uint32_t>(integer(random, 127 + 40, 254)) << 23 | (random() & 0x7F0000u));
+    });
+  }
+
   // A row of hidden states, and for the rows with a nonzero factor a row of weight that overflows either way.
   void add_invalid() {
     if (batch_size > 2) hidden[2 * hidden_size + hidden_size / 2] = NAN;
@@ -109,6 +125,16 @@ struct HeadValues {
       }
     }
     return logits;
+  }
+
+ private:
+  // One product a logit, so that there are no sums: weights of one column, negated by some rows.
+  template <class Value>
+  void set_single(Value value) {
+    for (uint32_t row = 0; row < batch_size; row++)
+      hidden[row * hidden_size] = row % 4 == 3 ? -1.f : 1.f;
+    for (uint32_t i = 0; i < vocab_size; i++)
+      weight[i * hidden_size] = bits_float(float_bits(value()) & 0xFFFF0000u);  // exact in bf16
   }
 };
 

@@ -31,9 +31,10 @@ namespace {
 enum Values : uint32_t {
   kIntegers = 0,  // sums of small integers
   kEqual = 1,     // the same for all tokens: ties
-  kHuge = 2,      // 2.5e38 and 3e38, which apart from fp32's end differ by one rounding
+  kHuge = 2,      // HeadValues::set_huge()
   kRare = 3,      // a row's best token wins by noise beyond 2^15 odds, over a logit far below the others
   kTight = 4,     // a row's best token wins by less than 0.005, and its noise is the least that its code promises
+  kWide = 5,      // HeadValues::set_wide()
 };
 
 float to_bf16(float value) { return bits_float(float_bits(value) & 0xFFFF0000u); }
@@ -50,7 +51,8 @@ struct Problem {
         values(c.batch_size, c.vocab_size, c.hidden_size) {
     if (kind == kIntegers) values.set_integers(random);
     if (kind == kEqual) make_equal();
-    if (kind == kHuge) make_huge(random);
+    if (kind == kHuge) values.set_huge(random);
+    if (kind == kWide) values.set_wide(random);
     if (kind == kRare || kind == kTight) make_rare(random);
     if (c.has(kInvalid)) values.add_invalid();
   }
@@ -60,16 +62,6 @@ struct Problem {
       values.hidden[row * c.hidden_size] = static_cast<float>(static_cast<int>(row % 5) - 2);
     for (uint32_t i = 0; i < c.vocab_size; i++)
       values.weight[i * c.hidden_size] = 1.f;
-  }
-
-  void make_huge(Random& random) {
-    for (uint32_t row = 0; row < c.batch_size; row++)
-      values.hidden[row * c.hidden_size] = row % 4 == 3 ? -1.f : 1.f;
-    for (uint32_t i = 0; i < c.vocab_size; i++) {
-      const uint32_t dice = random() % 64;
-      const float value = dice == 0 ? 3e38f : dice < 32 ? 2.5e38f : dice < 48 ? -2.5e38f : 0.f;
-      values.weight[i * c.hidden_size] = to_bf16(value);
-    }
   }
 
   // Two columns of the weight for each row of the batch, whose sum is the logit. All are 0 but that of one token, which

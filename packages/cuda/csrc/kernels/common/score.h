@@ -14,6 +14,8 @@ namespace flashsampling {
 // Temperatures below this act as this, so that a division cannot overflow; 0 is greedy.
 constexpr float kSmallestTemperature = 8.673617379884035e-19f;  // 2^-60
 
+constexpr uint32_t kLargestBits = 0x7F7FFFFFu;  // FLT_MAX
+
 // false for negative, NaN or infinite temperatures.
 FS_HOST_DEVICE bool is_valid_temperature(float temperature) { return temperature >= 0.f && temperature < INFINITY; }
 
@@ -37,16 +39,46 @@ FS_HOST_DEVICE float max_or_nan(float a, float b) {
 #endif
 }
 
-// A finite logit or -infinity, divided. IEEE division in every build, so that scores are the same bits on every kernel;
-// quotients beyond fp32 stay finite, so that they can win (or lose) and are not mistaken for a mask.
+// IEEE division in every build, so that scores are the same bits on every kernel.
+FS_HOST_DEVICE float divide(float logit, float divisor) {
+#if defined(__CUDA_ARCH__)
+  return __fdiv_rn(logit, divisor);
+#else
+  return logit / divisor;
+#endif
+}
+
+// Quotients by temperatures below 1 reach 2^188. From kCrowded on, four steps of fp32 become one, so that the 80 powers
+// of two up to there share the last 20 of fp32: quotients stay finite, keep their order, and can be taken back within
+// 2^-22. Noise is far below one step there.
+constexpr float kCrowded = 3.24518553658426727e32f;  // 2^108
+constexpr uint32_t kCrowdedBits = (127u + 108u) << 23, kCrowdingBits = 2;
+// Crowded quotients are worked with in this unit.
+constexpr float kCrowdedUnit = 18446744073709551616.f;  // 2^64
+constexpr uint32_t kCrowdedUnitBits = 64u << 23;
+
+// A quotient of kCrowded or more, crowded.
+FS_HOST_DEVICE float crowd_quotient(float logit, float divisor) {
+  const uint32_t steps =
+      float_bits(divide(fabsf(logit) * (1.f / kCrowdedUnit), divisor)) - (kCrowdedBits - kCrowdedUnitBits);
+  const uint32_t crowded = kCrowdedBits + ((steps + (1u << (kCrowdingBits - 1))) >> kCrowdingBits);
+  return copysignf(bits_float(crowded < kLargestBits ? crowded : kLargestBits), logit);
+}
+
+// A finite logit or -infinity, divided. Finite logits stay finite, so that they can win (or lose) and are not mistaken
+// for a mask.
 FS_HOST_DEVICE float apply_temperature(float logit, float divisor) {
   if (divisor == 1.f || logit == -INFINITY) return logit;
-#if defined(__CUDA_ARCH__)
-  const float quotient = __fdiv_rn(logit, divisor);
-#else
-  const float quotient = logit / divisor;
-#endif
-  return fminf(fmaxf(quotient, -FLT_MAX), FLT_MAX);
+  const float quotient = divide(logit, divisor);
+  return fabsf(quotient) < kCrowded || divisor > 1.f ? quotient : crowd_quotient(logit, divisor);
+}
+
+// The logit that apply_temperature() divided.
+FS_HOST_DEVICE float undo_temperature(float quotient, float divisor) {
+  if (fabsf(quotient) < kCrowded || divisor >= 1.f) return fminf(fmaxf(quotient * divisor, -FLT_MAX), FLT_MAX);
+  const uint32_t steps = (float_bits(fabsf(quotient)) - kCrowdedBits) << kCrowdingBits;
+  const float logit = bits_float(kCrowdedBits - kCrowdedUnitBits + steps) * divisor * kCrowdedUnit;
+  return copysignf(fminf(logit, FLT_MAX), quotient);
 }
 
 // The hardware's 2^x and log2(x), accurate to 2^-21 relative: for the filter only, never for a score.
@@ -79,15 +111,14 @@ struct WinnerFilter {
   static constexpr float kSlack = 9.5367431640625e-07f;  // 2^-20
   static constexpr float kLog2E = 1.44269504f;
   static constexpr float kLn2 = 0.693147181f;
-  static constexpr float kLargest = 1.7014118346046923e38f;  // 2^127
   // What a greedy row compares in place of its noise: the noise 0 has E = 1.
   static constexpr float kGreedyInteger = 4294967296.f;
 
-  // What a row's best score so far contributes; any lower bound of the final best serves. Everything passes -infinity.
+  // What a row's best score so far contributes; any lower bound of the final best serves. Everything passes -infinity,
+  // and crowded scores, which are no quotients.
   static FS_HOST_DEVICE float offset(float best) {
     const float lowered = best - kMargin - fabsf(best) * kSlack;
-    // Beyond 2^127 the product overflows, and equal or better tokens would be dropped; a lower best is always sound.
-    return fmaf(-(lowered > kLargest ? kLargest : lowered), kLog2E, 32.f);
+    return fabsf(best) < kCrowded ? fmaf(-lowered, kLog2E, 32.f) : INFINITY;
   }
 
   // The noise's v in units of 2^-32, rounded down.

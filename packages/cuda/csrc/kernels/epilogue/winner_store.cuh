@@ -49,7 +49,7 @@ FS_HOST_DEVICE float winner_logit(const RowParams& rows, NoiseScheme scheme, Log
     logit -= token_gumbel(scheme, token_bits(scheme, key, token_id));
   }
   if (mode == LogprobsMode::kRaw) {
-    logit *= temperature_divisor(temperature);
+    logit = undo_temperature(logit, temperature_divisor(temperature));
     if (rows.logit_bias != nullptr) {
       logit -= rows.logit_bias[result.row_idx * rows.logit_bias_stride + token_id];
     }

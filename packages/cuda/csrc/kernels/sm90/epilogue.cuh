@@ -40,11 +40,10 @@ struct EpilogueArgs {
 
 // Upper bound of best in the filter's exponent: rounding of logit * scale, of the score and of ex2.approx stay below
 // it. Derived: each of the five roundings involved is at most 2^-22 of (|best| + 23); ex2.approx adds 2^-22, the noise
-// 1e-5. A lower best is always sound; one that is clamped keeps the product finite, so that better tokens still pass.
-// NaN (no best score yet) stays NaN, and everything passes.
+// 1e-5. Everything passes NaN (no best score yet), and crowded scores, which are no quotients.
 FS_DEVICE float exponent_offset(float best) {
-  const float clamped = best > 0x1p127f ? 0x1p127f : best;
-  return fmaf(-clamped, kLog2OfE, (fabsf(clamped) + 32.f) * 0x1p-20f + 0x1p-10f);
+  const float offset = fmaf(-best, kLog2OfE, (fabsf(best) + 32.f) * 0x1p-20f + 0x1p-10f);
+  return fabsf(best) < kCrowded ? offset : INFINITY;
 }
 
 // 1 + v truncated to 23 bits: the low bits of a float in [1, 2).

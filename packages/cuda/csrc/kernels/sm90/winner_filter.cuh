@@ -31,7 +31,9 @@ constexpr uint32_t kGreedyCode = 3;
 constexpr uint32_t kOpenCode = 15;
 
 // A row's best score (natural units) as the right-hand side of the test: dismissed when logit * scale + code < bound.
+// Nothing is dismissed by crowded scores, which are no quotients.
 FS_DEVICE float filter_bound(float best, bool is_greedy) {
+  if (!(fabsf(best) < kCrowded)) return -INFINITY;
   // The same margin as exponent_offset(); the test's own multiply-add adds one more rounding of that size.
   const float margin = (fabsf(best) + 32.f) * 0x1p-19f + 0x1p-9f;
   return best * kLog2OfE - margin + (is_greedy ? static_cast<float>(kGreedyCode) : 0.f);
