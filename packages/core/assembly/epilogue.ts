@@ -30,7 +30,7 @@ import {
 } from '../src/cpu/layout'
 import { listInsert, listThreshold, nextList } from './list'
 import { massAdd, massAddRange } from './mass'
-import { gumbel4 } from './math'
+import { crowdedLimitBits, gumbel4, quotient4 } from './math'
 import { flashBits, vllmBits } from './philox'
 
 // @ts-ignore: decorator
@@ -91,10 +91,12 @@ export function foldTile(
   }
   applyEdits(row, at, firstTokenId, start, end)
   applyMask(row, at, firstTokenId, length, start, end)
-  const temperature = f32x4.splat(load<f32>(row + ROW_TEMPERATURE))
+  const temperature = load<f32>(row + ROW_TEMPERATURE)
+  const divisor = f32x4.splat(temperature)
+  const limitBits = crowdedLimitBits(temperature)
   highest = f32x4.splat(load<f32>(state + STATE_MAX))
   for (let i: usize = 0; i < bytes; i += 16) {
-    const logit = f32x4.div(v128.load(at + i), temperature)
+    const logit = quotient4(v128.load(at + i), divisor, limitBits)
     v128.store(at + i, logit)
     highest = f32x4.max(highest, logit)
   }

@@ -1,4 +1,4 @@
-// fp32 logarithm and Gumbel noise, four lanes at a time: the operations of src/cpu/math.ts in the same order.
+// fp32 logarithm, Gumbel noise and division by temperatures, four lanes at a time: the operations of src/cpu/math.ts in the same order.
 
 // @ts-ignore: decorator
 @inline const LN2: f32 = 0.6931471805599453
@@ -79,4 +79,38 @@ export function gumbel4(bits: v128, scheme: u32): v128 {
     f32x4.mul(f32x4.convert_i32x4_u(rest), splat(VLLM_SCALE)),
   )
   return gumbelOf(v, complement)
+}
+
+// @ts-ignore: decorator
+@inline const INFINITY_BITS: u32 = 0x7f800000
+
+/** Bits of the magnitude from which on logits are crowded when they are divided. */
+export function crowdedLimitBits(temperature: f32): u32 {
+  return temperature < 1 ? reinterpret<u32>(<f32>3.24518553658426727e32 * temperature) : INFINITY_BITS
+}
+
+/** Logits divided by the temperature. */
+// @ts-ignore: decorator
+@inline
+export function quotient4(logits: v128, temperature: v128, limitBits: u32): v128 {
+  const magnitudes = v128.and(logits, i32x4.splat(0x7fffffff))
+  // Finite and at least the limit, in one comparison.
+  const isCrowded = i32x4.lt_u(
+    i32x4.sub(magnitudes, i32x4.splat(limitBits)),
+    i32x4.splat(INFINITY_BITS - limitBits),
+  )
+  const quotients = f32x4.div(logits, temperature)
+  if (!v128.any_true(isCrowded)) return quotients
+  return v128.bitselect(crowd4(logits, magnitudes, temperature), quotients, isCrowded)
+}
+
+function crowd4(logits: v128, magnitudes: v128, temperature: v128): v128 {
+  const scaled = f32x4.div(f32x4.mul(magnitudes, splat(<f32>5.421010862427522e-20)), temperature)
+  const steps = i32x4.sub(scaled, i32x4.splat((127 + 108 - 64) << 23))
+  const crowded = i32x4.add(
+    i32x4.shr_u(i32x4.add(steps, i32x4.splat(2)), 2),
+    i32x4.splat((127 + 108) << 23),
+  )
+  const sign = v128.and(logits, i32x4.splat(<i32>0x80000000))
+  return v128.or(i32x4.min_u(crowded, i32x4.splat(0x7f7fffff)), sign)
 }

@@ -1,5 +1,5 @@
 /**
- * fp32 building blocks of the embedded backend: logarithm and Gumbel noise.
+ * fp32 building blocks of the embedded backend: logarithm, Gumbel noise, division by temperatures.
  *
  * Every operation is rounded to fp32 on its own (no fused multiply-add) and in the order written here, so the
  * WebAssembly kernels, which do the same four lanes at a time, give the same bits.
@@ -11,6 +11,7 @@ import type { NoiseScheme } from '../noise.ts'
 const fround = Math.fround
 const f32 = new Float32Array(1)
 const i32 = new Int32Array(f32.buffer)
+const u32 = new Uint32Array(f32.buffer)
 
 const LN2 = fround(0.6931471805599453)
 const TWO_POW_MINUS_32 = fround(2 ** -32)
@@ -101,4 +102,37 @@ export function gumbelF32(bits: number, scheme: NoiseScheme = 'flash'): number {
   }
   const e = v < ONE_SIXTEENTH ? seriesF32(v) : fround(-logF32(complement))
   return fround(-logF32(e))
+}
+
+/**
+ * Where quotients begin to be crowded. Those by temperatures from 2^-60 on reach 2^188; four steps of fp32 become one
+ * from here on, so that 80 powers of two share the last 20 of fp32.
+ */
+const CROWDED = 2 ** 108
+/** Bits of 2^108, and of 2^108 in units of 2^64. */
+const CROWDED_BITS = (127 + 108) * 2 ** 23
+const CROWDED_SCALED_BITS = (127 + 108 - 64) * 2 ** 23
+const MAX_F32_BITS = 0x7f7fffff
+
+/** The logits that are crowded when they are divided: from this magnitude on. */
+export function crowdedLimit(temperature: number): number {
+  return temperature < 1 ? fround(CROWDED * temperature) : Infinity
+}
+
+/**
+ * A logit divided by a temperature, in fp32. Finite logits stay finite and in order, so that they can win or lose:
+ * quotients beyond 2^108 are rounded to 2^-22 of themselves and stand closer than they are.
+ *
+ * @param logit - fp32.
+ * @param temperature - fp32, at least 2^-60.
+ * @param limit - {@link crowdedLimit} of the temperature.
+ * @returns fp32, equal bit for bit on the WebAssembly kernels.
+ */
+export function quotientF32(logit: number, temperature: number, limit: number): number {
+  const magnitude = Math.abs(logit)
+  if (!(magnitude >= limit) || magnitude === Infinity) return fround(logit / temperature)
+  f32[0] = (magnitude * 2 ** -64) / temperature
+  const steps = (u32[0] as number) - CROWDED_SCALED_BITS
+  u32[0] = Math.min(CROWDED_BITS + ((steps + 2) >>> 2), MAX_F32_BITS)
+  return logit < 0 ? -(f32[0] as number) : (f32[0] as number)
 }

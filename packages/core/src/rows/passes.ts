@@ -65,7 +65,10 @@ export interface SampleAnswer {
   rawLogMass: number
   /** The `topCapacity` best tokens by transformed logit; fewer only where the row has no more. */
   top: ListEntry[]
-  /** The `rawTopCapacity` best tokens by raw logit; fewer only where the row has no more. */
+  /**
+   * The `rawTopCapacity` best tokens by raw logit; fewer only where the row has no more. A backend may leave it empty
+   * for rows that report no top tokens.
+   */
   rawTop: ListEntry[]
   /** One list per draw, of at most `scoreCapacity` tokens and at least one; one list in all for greedy rows. */
   scores: ListEntry[][]

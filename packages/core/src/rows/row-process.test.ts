@@ -139,3 +139,35 @@ describe('processRow() with extreme logits', () => {
     }
   })
 })
+
+describe('processRow() with logits too far apart for sums', () => {
+  // Neighbouring fp32 values are thousands of nats apart, so only equal logits share the mass.
+  const logits = Float32Array.from({ length: 600 }, (_, tokenId) =>
+    tokenId % 20 === 7 ? 2 ** 41 : tokenId % 3 === 0 ? -3e38 : 2 ** 40,
+  )
+
+  describe.each(['wasm', 'typescript'] as const)('on the %s kernels', (kernels) => {
+    it.each([
+      { logprobsMode: 'raw', temperature: 1 },
+      { logprobsMode: 'raw', temperature: 0.25 },
+      { logprobsMode: 'raw', temperature: 0.25, logprobs: 5, topK: 3 },
+      { logprobsMode: 'raw', temperature: 1, logitBias: { 0: 2 ** 41 } },
+      { logprobsMode: 'transformed', temperature: 0.25 },
+      { logprobsMode: 'transformed', temperature: 0, logprobs: 2 },
+    ] as const)('counts the tokens that share the maximum: %o', async (params) => {
+      const result = await drawRows(logits, params, kernels)
+      rowsOf(params).forEach((row, i) => {
+        const oracle = sampleFromLogits(logits, row)
+        // Scores of equal logits differ by less than fp32 has: the lowest id of those that tie.
+        const logprob =
+          logits[result.tokenIds[i] as number] === 2 ** 41 ? -Math.log(30) : Number.NaN
+        expect(result.logprobs[i]).toBeCloseTo(logprob, 5)
+        expect(oracle.logprob).toBeCloseTo(logprob, 5)
+        const top = oracle.topLogprobs.map(({ logprob: value }) => value)
+        expect([...(result.topLogprobs[i]?.logprobs ?? [])]).toEqual(
+          top.map((value) => expect.closeTo(value, 5)),
+        )
+      })
+    })
+  })
+})

@@ -61,7 +61,7 @@ export function* processRow(row: RowParams, scheme: NoiseScheme): RowProcess<Row
   const topCapacity = Math.max(filterList, isRaw ? 0 : row.logprobs)
   const answer = yield* samplePass({
     topCapacity,
-    rawTopCapacity: isRaw ? row.logprobs : 0,
+    rawTopCapacity: isRaw ? Math.max(1, row.logprobs) : 0,
     scoreCapacity: !isFiltered ? 1 : isListed ? 0 : NUM_CANDIDATES,
     boundary: null,
   })
@@ -70,8 +70,7 @@ export function* processRow(row: RowParams, scheme: NoiseScheme): RowProcess<Row
     ? yield* drawFiltered(row, answer, topCapacity, scheme)
     : drawUnfiltered(row, answer)
   // Relative to the maximum, so that nothing is lost where logits are huge.
-  const max = isRaw ? answer.rawLogMass : answer.max
-  const logMass = isRaw ? 0 : yield* relativeLogMass(answer)
+  const { max, logMass } = isRaw ? yield* rawReference(answer) : yield* reference(answer)
   const logprobOf = (entry: ListEntry): number =>
     (isRaw ? entry.rawLogit : entry.logit) - max - logMass
   const listed = (isRaw ? answer.rawTop : answer.top).slice(0, row.logprobs)
@@ -92,11 +91,28 @@ function drawUnfiltered(row: RowParams, answer: SampleAnswer): ListEntry[] {
   return answer.scores.map((list) => list[0] as ListEntry)
 }
 
-/** Natural logarithm of the sum of e^(logit - max). */
-function* relativeLogMass(answer: SampleAnswer): RowProcess<number> {
-  if (Math.abs(answer.max) < HUGE_LOGIT) return answer.logMass - answer.max
-  const [ties] = yield* rankPass([{ logit: answer.max, tokenId: ALL_IDS }], answer.max)
-  return Math.log((ties as RankSum).count)
+/** What log-probabilities refer to: a logit, and the natural logarithm of the sum of e^(logit - max). */
+interface MassReference {
+  max: number
+  logMass: number
+}
+
+function* reference({ max, logMass }: SampleAnswer): RowProcess<MassReference> {
+  if (Math.abs(max) < HUGE_LOGIT) return { max, logMass: logMass - max }
+  const [ties] = yield* rankPass([{ logit: max, tokenId: ALL_IDS }], max)
+  return { max, logMass: Math.log((ties as RankSum).count) }
+}
+
+/** The same of the raw logits. No pass counts those, so ties beyond a list's length do not count. */
+function* rawReference({ rawTop, rawLogMass }: SampleAnswer): RowProcess<MassReference> {
+  const max = rawTop[0]?.rawLogit ?? 0
+  if (Math.abs(max) < HUGE_LOGIT) return { max: rawLogMass, logMass: 0 }
+  const listed = yield* samplePass({
+    ...{ topCapacity: 0, rawTopCapacity: MAX_LIST, scoreCapacity: 0 },
+    boundary: null,
+  })
+  const numTies = listed.rawTop.filter(({ rawLogit }) => rawLogit === max).length
+  return { max, logMass: Math.log(Math.max(1, numTies)) }
 }
 
 function* drawFiltered(

@@ -136,6 +136,33 @@ export const EDGE_CASES: readonly ConformanceCase[] = [
     },
   },
   {
+    name: 'edges: keeps order and log-probabilities of logits whose quotients leave fp32',
+    async run(context) {
+      // Lower logits have the lower ids: where quotients end as the same largest number, one of them wins.
+      const rows = [
+        [-3e38, 1e30, 4.9e37, 6.1e37, 2.5e38, 3e38, 0, 2.5e38],
+        [-3e38, -2.5e38, -6.1e37, -4.9e37, -1e37, -2e37],
+        [1e33, 1.5e33, 2e36, 1e38, 3e38, -3e38],
+      ]
+      const filters = [{}, { topK: 3 }, { topP: 0.9 }, { minP: 0.1 }].filter((params) =>
+        Object.keys(params).every((name) => context.serves(name as 'topK' | 'topP' | 'minP')),
+      )
+      for (const [row, logits] of rows.entries()) {
+        const testCase = context.caseFromLogits(logits)
+        const sampler = await context.sampler(testCase.lmHead)
+        for (const temperature of [0.99, 0.5, 0.1, 1e-4, 1e-17]) {
+          for (const logprobsMode of ['raw', 'transformed'] as const) {
+            for (const filter of filters) {
+              const params = { seed: 31n, temperature, logprobsMode, ...filter }
+              const what = `row ${row}, ${JSON.stringify({ temperature, logprobsMode, ...filter })}`
+              await context.compare(testCase, params, { sampler, what })
+            }
+          }
+        }
+      }
+    },
+  },
+  {
     name: 'edges: takes the highest logit at temperatures near 0',
     async run(context) {
       const testCase = context.makeCase({

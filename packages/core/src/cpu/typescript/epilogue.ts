@@ -5,7 +5,7 @@
  * noise is made.
  */
 import * as layout from '../layout.ts'
-import { gumbelF32 } from '../math.ts'
+import { crowdedLimit, gumbelF32, quotientF32 } from '../math.ts'
 import { listInsert, listThreshold } from './list.ts'
 import { massAdd, massAddRange } from './mass.ts'
 import { fillFlashBits, fillVllmBits } from './noise.ts'
@@ -64,9 +64,10 @@ export function foldTile(
   applyEdits(views, row, tile)
   applyMask(views, row, tile)
   const temperature = f32[(row + layout.ROW_TEMPERATURE) >> 2] as number
+  const limit = crowdedLimit(temperature)
   let max = f32[(state + layout.STATE_MAX) >> 2] as number
   for (let i = 0; i < length; i++) {
-    const logit = fround((f32[at + i] as number) / temperature)
+    const logit = quotientF32(f32[at + i] as number, temperature, limit)
     f32[at + i] = logit
     if (logit > max) max = logit
   }
