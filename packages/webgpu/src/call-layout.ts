@@ -65,6 +65,8 @@ const NO_LIST = 0xffff_ffff
 const MAX_F32 = 3.4028234663852886e38
 /** Just inside the range, so that no token is taken for one that cannot be drawn. */
 const MAX_LOGIT = 3.4e38
+/** Quotients by a temperature below 1 are crowded from here on (shaders/include/transform.wgsl). */
+const CROWDED = 2 ** 108
 /** Temperatures below act as this one, so that the division cannot overflow. */
 const SMALLEST_TEMPERATURE = 2 ** -60
 
@@ -126,7 +128,7 @@ export function encodeCall(
           options.rowStart(task.row),
           flags,
           bitsOf(factor),
-          bitsOf(MAX_LOGIT / Math.max(1, factor)),
+          bitsOf(factor > 1 ? Math.min(CROWDED / factor, MAX_LOGIT) : MAX_LOGIT),
         ],
         ...[mask, edits, numEdits, slot, task.numDraws, task.massTask],
         ...[task.isListed ? list++ : NO_LIST, params.topK, bitsOf(params.topP)],

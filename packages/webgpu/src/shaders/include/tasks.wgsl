@@ -2,6 +2,8 @@
 
 // Lowest finite value: marks a token that cannot be drawn. WGSL has no infinities to rely on.
 const DEAD: f32 = -3.40282346638528859812e+38;
+// Just inside the range, so that no token is taken for one that cannot be drawn.
+const LARGEST: f32 = 3.4e38;
 const NO_LIST: u32 = 0xffffffffu;
 
 const FLAG_GREEDY: u32 = 1u;
@@ -27,7 +29,7 @@ struct Task {
   row_at: u32,
   flags: u32,
   inv_temperature: f32,
-  // Logits beyond this magnitude would overflow when they are divided by the temperature.
+  // From this magnitude on, logits are crowded when they are divided by the temperature (transform.wgsl).
   logit_limit: f32,
   // In words of the call buffer.
   mask_at: u32,

@@ -39,6 +39,20 @@ fn find_edit(task: Task, token_id: u32) -> u32 {
   return 0u;
 }
 
+// Quotients by temperatures below 1 reach 2^188. From 2^108 on, four steps of fp32 become one, so that the 80 powers of
+// two up to there share the last 20 of fp32: quotients stay finite and keep their order. Rounded to 2^-22 of themselves.
+const CROWDED_BITS: u32 = (127u + 108u) << 23u;
+const CROWDED_UNIT_BITS: u32 = 64u << 23u;
+
+fn crowd_quotient(task: Task, logit: f32) -> f32 {
+  // In units of 2^64, in which no quotient overflows.
+  let scaled = (min(abs(logit), LARGEST) * 5.42101086242752217e-20) * max(task.inv_temperature, 1.0);
+  let steps = max(bitcast<u32>(scaled), CROWDED_BITS - CROWDED_UNIT_BITS) - (CROWDED_BITS - CROWDED_UNIT_BITS);
+  let crowded = bitcast<f32>(min(CROWDED_BITS + ((steps + 2u) >> 2u), bitcast<u32>(LARGEST)));
+  let quotient = select(crowded, min(abs(logit), LARGEST) * task.inv_temperature, task.inv_temperature <= 1.0);
+  return select(quotient, -quotient, logit < 0.0);
+}
+
 // The raw logit is finite or -infinity; the result is finite, DEAD where the token cannot be drawn.
 fn transform_logit(task: Task, token_id: u32, raw_logit: f32) -> f32 {
   if (is_minus_infinity(raw_logit) || !is_allowed(task, token_id)) {
@@ -62,5 +76,8 @@ fn transform_logit(task: Task, token_id: u32, raw_logit: f32) -> f32 {
       logit -= bitcast<f32>(call[edit + 3u]);
     }
   }
-  return clamp(logit, -task.logit_limit, task.logit_limit) * task.inv_temperature;
+  if (abs(logit) >= task.logit_limit) {
+    return crowd_quotient(task, logit);
+  }
+  return logit * task.inv_temperature;
 }
