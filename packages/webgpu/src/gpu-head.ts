@@ -6,6 +6,7 @@
 import { type CheckedShard, UnsupportedDeviceError } from '@flashsampling/core'
 import type { DeviceState } from './device-state.ts'
 import { BUFFER_USAGE } from './gpu-constants.ts'
+import { checkGpuWeight, type GpuWeight, tryBinding } from './gpu-weight.ts'
 import { convertRows, type StorageLayout, storageLayout } from './storage.ts'
 import type { Tuning } from './tuning.ts'
 
@@ -40,14 +41,17 @@ export interface GpuHead {
   hiddenSize: number
   /** One past the highest token id. */
   vocabSize: number
-  /** Memory of weights, scales and offsets, bytes. */
+  /** Memory of weights, scales and offsets that was allocated for the head, bytes. */
   byteLength: number
   /** Frees what was allocated for the head. */
   destroy(): void
 }
 
-/** Rows of a piece are a multiple of this, so that each part of a larger buffer begins where bindings may. */
-const ROW_GRANULARITY = 256
+/**
+ * Rows of a piece are a multiple of one of these, so that each part of a larger buffer begins where bindings may: at a
+ * multiple of 256 bytes. Rows of a dense head, the only ones in a caller's buffer, are a multiple of 16 bytes.
+ */
+const ROW_GRANULARITIES = [256, 16]
 
 /** Most bytes that are converted and handed to the queue at a time. */
 const UPLOAD_BYTES = 32 * 2 ** 20
@@ -75,15 +79,19 @@ export function rowsPerPiece(
       `${bytes} bytes`,
     )
   }
-  return rows >= ROW_GRANULARITY ? rows - (rows % ROW_GRANULARITY) : rows
+  const granularity = ROW_GRANULARITIES.find((step) => rows >= step) ?? 1
+  return rows - (rows % granularity)
 }
 
 /**
- * Uploads a head, in as many pieces as the device's limits ask for.
+ * Uploads a head, in as many pieces as the device's limits ask for. Weights in a caller's buffer stay there.
  *
  * @param state - The device.
- * @param shards - Checked by core, ascending, data in memory.
+ * @param shards - Checked by core, ascending.
  * @returns The head, owned by the caller.
+ * @throws {TypeError} when another backend owns the weights.
+ * @throws {RangeError} when kernels cannot read a caller's buffer as it lies.
+ * @throws {WebGpuError} when a caller's buffer is another device's, or destroyed.
  * @throws {OutOfMemoryError} when the GPU has not enough memory.
  * @throws {UnsupportedDeviceError} when not even one row fits a binding.
  * @throws {DeviceLostError} when the device is lost.
@@ -101,25 +109,21 @@ export async function uploadHead(
   let byteLength = 0
   try {
     for (const shard of shards) {
-      if (!ArrayBuffer.isView(shard.data)) {
-        throw new TypeError(
-          `Cannot ${ACTION} as it lives in memory of backend ${shard.data.backend}: pass typed arrays`,
-        )
-      }
       const layout = storageLayout(shard)
-      const maxRows = rowsPerPiece(layout, state.device.limits, state.tuning.tile)
+      const { limits } = state.device
+      const ready = ArrayBuffer.isView(shard.data) ? null : checkGpuWeight(shard, layout, limits)
+      const maxRows = rowsPerPiece(layout, limits, state.tuning.tile)
       for (let start = 0; start < shard.vocabSize; start += maxRows) {
         const numTokens = Math.min(maxRows, shard.vocabSize - start)
-        const piece = await uploadPiece(
-          state,
-          shard,
-          layout,
-          { start, numTokens, numTiles },
-          buffers,
-        )
+        const place = { start, numTokens, numTiles }
+        const piece =
+          ready === null
+            ? await uploadPiece(state, shard, layout, place, buffers)
+            : await bindPiece(state, shard.vocabStart, layout, place, ready, buffers)
         pieces.push(piece)
         numTiles += piece.numTiles
-        byteLength += piece.weight.size + piece.scales.size + piece.offsets.size
+        if (ready === null) byteLength += piece.weight.size
+        byteLength += piece.scales.size + piece.offsets.size
       }
     }
   } catch (error) {
@@ -182,6 +186,30 @@ async function uploadPiece(
   }
   const range = (buffer: GPUBuffer): BufferRange => ({ buffer, offset: 0, size: buffer.size })
   return { ...value.piece, weight: range(weight), scales: range(scales), offsets: range(offsets) }
+}
+
+/** The piece over a part of a caller's buffer; allocates what kernels bind beside it. */
+async function bindPiece(
+  state: DeviceState,
+  vocabStart: number,
+  layout: StorageLayout,
+  place: { start: number; numTokens: number; numTiles: number },
+  { buffer, offset }: GpuWeight,
+  buffers: GPUBuffer[],
+): Promise<HeadPiece> {
+  const { start, numTokens } = place
+  const size = numTokens * layout.rowBytes
+  const weight = { buffer, offset: offset + start * layout.rowBytes, size }
+  await tryBinding(state, weight)
+  const { value, checked } = state.capture(ACTION, () => {
+    const unused = state.device.createBuffer({ size: 16, usage: BUFFER_USAGE.STORAGE })
+    buffers.push(unused)
+    const piece = describePiece(state, layout, vocabStart + start, place)
+    buffers.push(piece.uniform)
+    return { piece, unused: { buffer: unused, offset: 0, size: 16 } }
+  })
+  await checked
+  return { ...value.piece, weight, scales: value.unused, offsets: value.unused }
 }
 
 /** Rows of one upload: a multiple of 4, so that every part begins at a whole word. */

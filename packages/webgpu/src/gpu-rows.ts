@@ -132,14 +132,15 @@ function checkRows(rows: GpuRows, name: string): void {
  *
  * @param buffer - Anything.
  * @param name - Its name in messages.
+ * @param action - What cannot be done without one, for messages.
  * @throws {TypeError} when it is none.
  */
-export function checkBuffer(buffer: GPUBuffer, name: string): void {
+export function checkBuffer(buffer: GPUBuffer, name: string, action = ACTION): void {
   const isBuffer =
     typeof buffer === 'object' &&
     buffer !== null &&
     typeof buffer.size === 'number' &&
     typeof buffer.usage === 'number' &&
     typeof buffer.mapAsync === 'function'
-  if (!isBuffer) throw invalidType(ACTION, name, 'a GPUBuffer', buffer)
+  if (!isBuffer) throw invalidType(action, name, 'a GPUBuffer', buffer)
 }

@@ -25,6 +25,7 @@
  */
 export { DeviceLostError, ShaderCompileError, WebGpuError } from './errors.ts'
 export type { GpuRows } from './gpu-rows.ts'
+export { type GpuWeight, gpuWeight } from './gpu-weight.ts'
 export { type DeviceRequirements, deviceRequirements } from './requirements.ts'
 export {
   createLmHeadSampler,

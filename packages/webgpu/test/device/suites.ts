@@ -9,12 +9,14 @@ import { CPU_CHECKS } from './cpu-checks.ts'
 import { ERROR_CHECKS } from './error-checks.ts'
 import { NOISE_CHECKS } from './noise-checks.ts'
 import { SAMPLER_CHECKS } from './sampler-checks.ts'
+import { WEIGHT_CHECKS } from './weight-checks.ts'
 
 /** All checks beside the conformance kit. */
 export const CHECKS: readonly Check[] = [
   ...NOISE_CHECKS,
   ...SAMPLER_CHECKS,
   ...ERROR_CHECKS,
+  ...WEIGHT_CHECKS,
   ...CPU_CHECKS,
 ]
 
