@@ -8,6 +8,7 @@ export default defineConfig({
     oracle: 'src/oracle.ts',
     'conformance/index': 'src/conformance/index.ts',
     'cpu/cpu-backend': 'src/cpu/cpu-backend.ts',
+    'rows/row-errors': 'src/rows/row-errors.ts',
     'rows/row-process': 'src/rows/row-process.ts',
   },
   format: 'esm',

@@ -1,42 +1,79 @@
 /**
- * Makes `src/shaders.generated.ts` of the WGSL files: one string constant a file, without comments and spare white
- * space, and one list of strings for each kernel: the files that it includes, each once, and itself.
+ * Makes modules of the WGSL files: one string constant a file, shortened, and one list of strings for each kernel: the
+ * files that it includes, each once, and itself.
  *
- * Files of `src/shaders` are kernels; those of its folders are parts that kernels include or that a pipeline chooses.
- * Lines stay lines and names stay names, so that messages of compilers can be read.
+ * Files of `src/shaders` and `src/shaders/ranking` are kernels; those of other folders are parts that kernels include or
+ * that a pipeline chooses. What lies in `src/shaders/ranking` goes into `src/ranking/shaders.generated.ts`, which is
+ * loaded where it is wanted, all else into `src/shaders.generated.ts`. `src/shader-names.generated.ts` has the names
+ * that were shortened.
  */
 import { readdirSync, readFileSync, writeFileSync } from 'node:fs'
 import { dirname, join, relative } from 'node:path'
 import { fileURLToPath } from 'node:url'
+import { chooseNames, renameWgsl, stripWgsl } from './minify-wgsl.mjs'
 
 const root = fileURLToPath(new URL('..', import.meta.url))
 const folder = join(root, 'src/shaders')
-const output = join(root, 'src/shaders.generated.ts')
+const BANNER = '// Made by scripts/build-shaders.mjs; not committed.\n\n'
+const LATER = 'ranking/'
 
 const files = readdirSync(folder, { recursive: true, encoding: 'utf8' })
   .map((name) => name.replaceAll('\\', '/'))
   .filter((name) => name.endsWith('.wgsl'))
   .sort()
-const parts = files.map((name) => {
-  const text = readFileSync(join(folder, name), 'utf8').replace(includePattern(), '')
-  return `const ${constantOf(name)}_TEXT: string = ${JSON.stringify(strip(text))}\n`
-})
-const lists = files
-  .filter((name) => !name.startsWith('include/'))
-  .map((name) => {
-    const texts = withIncludes(join(folder, name), new Set()).map((file) => {
-      return `${constantOf(relative(folder, file).replaceAll('\\', '/'))}_TEXT`
-    })
-    return `/** \`src/shaders/${name}\` behind its includes. */\nexport const ${constantOf(name)}: readonly string[] = [${texts.join(', ')}]\n`
-  })
-writeFileSync(
-  output,
-  `// Made by scripts/build-shaders.mjs; not committed.\n\n${[...parts, ...lists].join('\n')}`,
+const stripped = files.map((name) =>
+  stripWgsl(readFileSync(join(folder, name), 'utf8').replace(includePattern(), '')),
 )
+const names = chooseNames(stripped)
+const texts = new Map(
+  files.map((name, i) => [name, renameWgsl(/** @type {string} */ (stripped[i]), names)]),
+)
+
+const isLater = (/** @type {string} */ name) => name.startsWith(LATER)
+writeModule('shaders.generated.ts', '', (name) => !isLater(name))
+writeModule('ranking/shaders.generated.ts', '../shaders.generated.ts', isLater)
+writeFileSync(
+  join(root, 'src/shader-names.generated.ts'),
+  `${BANNER}/** Names in the shaders that a device gets, and what the sources call them. */\n` +
+    `export const SHADER_NAMES: Readonly<Record<string, string>> = ${JSON.stringify(
+      Object.fromEntries([...names].map(([name, short]) => [short, name])),
+    )}\n`,
+)
+
+/**
+ * @param {string} output - File below `src`.
+ * @param {string} shared - Module that has the texts of other files; empty where there are none.
+ * @param {(name: string) => boolean} isOwn - Which files go into it.
+ */
+function writeModule(output, shared, isOwn) {
+  /** @type {Set<string>} */
+  const imported = new Set()
+  const lists = files
+    .filter((name) => isOwn(name) && !/(^|\/)include\//.test(name))
+    .map((name) => {
+      const parts = withIncludes(join(folder, name), new Set()).map((file) =>
+        relative(folder, file).replaceAll('\\', '/'),
+      )
+      for (const part of parts) if (!isOwn(part)) imported.add(`${constantOf(part)}_TEXT`)
+      const list = parts.map((part) => `${constantOf(part)}_TEXT`).join(', ')
+      return `/** \`src/shaders/${name}\` behind its includes. */\nexport const ${constantOf(name)}: readonly string[] = [${list}]\n`
+    })
+  const declarations = files.filter(isOwn).map((name) => {
+    const isShared = name.startsWith('include/')
+    return `${isShared ? 'export ' : ''}const ${constantOf(name)}_TEXT: string = ${JSON.stringify(texts.get(name))}\n`
+  })
+  const imports =
+    imported.size === 0 ? [] : [`import { ${[...imported].join(', ')} } from '${shared}'\n`]
+  writeFileSync(
+    join(root, 'src', output),
+    `${BANNER}${[...imports, ...declarations, ...lists].join('\n')}`,
+  )
+}
 
 /** @param {string} name */
 function constantOf(name) {
   return name
+    .replace(LATER, '')
     .replace(/\.wgsl$/, '')
     .replaceAll('/', '_')
     .toUpperCase()
@@ -67,21 +104,4 @@ function withIncludes(file, seen) {
     },
   )
   return [...includes, file]
-}
-
-/**
- * Strips comments, indentation, empty lines and spaces beside punctuation; a sign keeps its distance from another.
- *
- * @param {string} source
- */
-function strip(source) {
-  return source
-    .replace(/\/\/.*$/gm, '')
-    .split('\n')
-    .map((line) => line.trim())
-    .filter((line) => line !== '')
-    .map((line) =>
-      line.replace(/ ?([{}()[\];,:=*/<>&|^%!?]) ?/g, '$1').replace(/ ?([+-]) ?(?![+-])/g, '$1'),
-    )
-    .join('\n')
 }

@@ -61,3 +61,20 @@ export class WebGpuError extends FlashSamplingError {
     this.operation = operation
   }
 }
+
+/** Thrown when a part of the package that is loaded where it is wanted does not load; a later call tries again. */
+export class ModuleLoadError extends FlashSamplingError {
+  /**
+   * @param purpose - What the part is for, for example `topK`.
+   * @param options - `cause`: the error of the loader.
+   */
+  constructor(purpose: string, options: { cause: unknown }) {
+    const { cause } = options
+    const reason = cause instanceof Error ? cause.message : String(cause)
+    super(
+      'MODULE_LOAD',
+      `Cannot load the part of @flashsampling/webgpu for ${purpose}; draws without them go on: ${reason}`,
+      options,
+    )
+  }
+}

@@ -3,31 +3,20 @@
  *
  * @module
  */
-import {
-  type BackendSession,
-  type NoiseScheme,
-  type RowBatch,
-  type RowParams,
-  type SampleResult,
-  type TopLogprobs,
-  throwRowErrors,
+import type {
+  BackendSession,
+  NoiseScheme,
+  RowBatch,
+  RowParams,
+  SampleResult,
 } from '@flashsampling/core'
-import type { Task } from './call-layout.ts'
+import { checkTokens, emptyResult, fill } from './call-result.ts'
 import type { DeviceState } from './device-state.ts'
-import {
-  type Destination,
-  Engine,
-  type PassResult,
-  type ReadPlanes,
-  type RowSource,
-} from './engine.ts'
 import type { GpuHead } from './gpu-head.ts'
-import { LIST_CAPACITY } from './kernels.ts'
-import { makeTasks, planPasses, type Share } from './plan.ts'
-import { decideOpenShares } from './second-pass.ts'
-
-/** Token ids that stand for a row without a result. */
-export const TOKEN_STATUS = { invalid: -1, masked: -2, open: -3 } as const
+import { loadRanking } from './load-ranking.ts'
+import { PassRunner, type RowSource } from './pass-runner.ts'
+import { isRanked, makeTasks, planPasses, type Share } from './plan.ts'
+import { type Destination, type PassResult, type ReadPlanes, runSamplePass } from './sample-pass.ts'
 
 /** Memory of the caller that token ids are written to. */
 export interface CheckedDestination {
@@ -50,16 +39,14 @@ export interface DrawOptions {
 export class GpuSession implements BackendSession {
   readonly head: GpuHead
   readonly #state: DeviceState
-  readonly #engine: Engine
-  readonly #noiseScheme: NoiseScheme
+  readonly #runner: PassRunner
   /** Tail of the queue: calls share the workspace. */
   #tail: Promise<unknown> = Promise.resolve()
 
   constructor(state: DeviceState, head: GpuHead, noiseScheme: NoiseScheme) {
     this.#state = state
     this.head = head
-    this.#engine = new Engine(state, head, noiseScheme)
-    this.#noiseScheme = noiseScheme
+    this.#runner = new PassRunner(state, head, noiseScheme)
   }
 
   sample({ batchSize, hiddenStates, rows }: RowBatch): Promise<SampleResult> {
@@ -83,7 +70,7 @@ export class GpuSession implements BackendSession {
 
   async dispose(): Promise<void> {
     await this.#tail
-    this.#engine.destroy()
+    this.#runner.destroy()
     this.head.destroy()
   }
 
@@ -93,6 +80,8 @@ export class GpuSession implements BackendSession {
     { destination = null, reads }: DrawOptions,
   ): Promise<SampleResult> {
     this.#state.checkAlive()
+    // Before anything is drawn, so that a call whose parts do not load changes nothing.
+    const ranking = rows.some(isRanked) ? await loadRanking() : null
     const result = emptyResult(rows)
     const { stats } = result
     let drawsBefore = 0
@@ -102,38 +91,30 @@ export class GpuSession implements BackendSession {
       // A row with filters may stay open, which only its token tells.
       const isFiltered = tasks.some((task) => task.isFiltered)
       const planes: ReadPlanes = reads === 'all' ? 2 : reads === 'tokens' || isFiltered ? 1 : 0
-      const drawn = await this.#engine.sample(tasks, source, {
+      const drawn = await runSamplePass(this.#runner, tasks, source, {
         planes,
         destination: destination && placeDestination(destination, drawsBefore),
+        ranking,
       })
       let passes = 1
       if (planes > 0) {
-        const open = collect(result, rows, tasks, shares, drawn)
-        if (open.length > 0) {
-          const decided = await decideOpenShares(
-            this.#engine,
-            source,
-            this.#noiseScheme,
-            tasks,
-            open,
+        fillShares(result, rows, shares, drawn)
+        if (ranking !== null) {
+          passes += await ranking.finishPass(
+            this.#runner,
+            { rows, source, tasks, shares, drawn },
+            result,
+            (at, tokenIds) => {
+              if (destination !== null) this.#writeTokens(destination, at, tokenIds)
+            },
           )
-          passes += decided.passes
-          decided.outcomes.forEach((outcome, i) => {
-            const share = open[i] as Share
-            const { row, firstDraw } = share
-            const at = (result.rowOffsets[row] as number) + firstDraw
-            fill(result, rows[row] as RowParams, at, outcome.tokenIds, outcome.logprobs)
-            if (outcome.top !== null) result.topLogprobs[row] = toTopLogprobs(outcome.top)
-            if (destination !== null) this.#writeTokens(destination, at, outcome.tokenIds)
-          })
         }
-        stats.secondPassRows += open.length
       }
       drawsBefore += tasks.reduce((sum, { numDraws }) => sum + numDraws, 0)
       stats.passes = Math.max(stats.passes, passes)
     }
-    stats.workspaceBytes = this.#engine.workspace.byteLength
-    checkTokens(result.tokenIds, result.rowOffsets)
+    stats.workspaceBytes = this.#runner.workspace.byteLength
+    checkTokens(result)
     return result
   }
 
@@ -162,85 +143,19 @@ function placeDestination(
   }
 }
 
-function emptyResult(rows: readonly RowParams[]): SampleResult {
-  const rowOffsets = new Int32Array(rows.length + 1)
-  rows.forEach((row, i) => {
-    rowOffsets[i + 1] = (rowOffsets[i] as number) + row.numSamples
-  })
-  const numDraws = rowOffsets[rows.length] as number
-  return {
-    tokenIds: new Int32Array(numDraws),
-    logprobs: new Float32Array(numDraws),
-    rowOffsets,
-    topLogprobs: new Array<null>(rows.length).fill(null),
-    stats: { secondPassRows: 0, passes: 0, workspaceBytes: 0 },
-  }
-}
-
-/** Writes what a pass decided into the result; gives the shares that it left open. */
-function collect(
+/** Puts what a pass drew to the rows. */
+function fillShares(
   result: SampleResult,
   rows: readonly RowParams[],
-  tasks: readonly Task[],
   shares: readonly Share[],
-  drawn: PassResult,
-): Share[] {
-  const reportOf = new Map<number, number>()
-  tasks.forEach((task, index) => {
-    if (task.isListed) reportOf.set(index, reportOf.size)
-  })
-  const open: Share[] = []
-  let slot = 0
-  for (const share of shares) {
-    const { row, firstDraw, params } = share
-    const end = slot + params.numSamples
-    const tokenIds = drawn.tokenIds.subarray(slot, end)
-    const at = (result.rowOffsets[row] as number) + firstDraw
-    fill(result, rows[row] as RowParams, at, tokenIds, drawn.logprobs.subarray(slot, end))
-    slot = end
-    const hasFailed =
-      tokenIds.includes(TOKEN_STATUS.invalid) || tokenIds.includes(TOKEN_STATUS.masked)
-    if (hasFailed) continue
-    const listTask = params.logprobsMode === 'raw' ? share.rawTask : share.task
-    const report =
-      params.logprobs === 0 ? undefined : drawn.reports[reportOf.get(listTask) as number]
-    const isReportOpen = report === null || params.logprobs > LIST_CAPACITY
-    if (tokenIds.includes(TOKEN_STATUS.open) || isReportOpen) open.push(share)
-    else if (report != null) result.topLogprobs[row] = toTopLogprobs(report)
-  }
-  return open
-}
-
-/** Writes draws of a row; a greedy row repeats its one draw. */
-function fill(
-  result: SampleResult,
-  params: RowParams,
-  at: number,
-  tokenIds: ArrayLike<number>,
-  logprobs: ArrayLike<number>,
+  { tokenIds, logprobs }: PassResult,
 ): void {
-  const copies = params.temperature === 0 ? params.numSamples : tokenIds.length
-  for (let draw = 0; draw < copies; draw++) {
-    const from = Math.min(draw, tokenIds.length - 1)
-    result.tokenIds[at + draw] = tokenIds[from] as number
-    result.logprobs[at + draw] = logprobs[from] as number
+  let slot = 0
+  for (const { row, firstDraw, params } of shares) {
+    const end = slot + params.numSamples
+    const at = (result.rowOffsets[row] as number) + firstDraw
+    const draws = [tokenIds.subarray(slot, end), logprobs.subarray(slot, end)] as const
+    fill(result, rows[row] as RowParams, at, ...draws)
+    slot = end
   }
-}
-
-function toTopLogprobs(top: { tokenIds: number[]; logprobs: number[] }): TopLogprobs {
-  return { tokenIds: Int32Array.from(top.tokenIds), logprobs: Float32Array.from(top.logprobs) }
-}
-
-function checkTokens(tokenIds: Int32Array, rowOffsets: Int32Array): void {
-  const rowsWith = (status: number): number[] => {
-    const found: number[] = []
-    for (let row = 0; row + 1 < rowOffsets.length; row++) {
-      if (tokenIds[rowOffsets[row] as number] === status) found.push(row)
-    }
-    return found
-  }
-  throwRowErrors({
-    invalid: rowsWith(TOKEN_STATUS.invalid),
-    masked: rowsWith(TOKEN_STATUS.masked),
-  })
 }

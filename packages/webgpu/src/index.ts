@@ -23,7 +23,7 @@
  *
  * @module
  */
-export { DeviceLostError, ShaderCompileError, WebGpuError } from './errors.ts'
+export { DeviceLostError, ModuleLoadError, ShaderCompileError, WebGpuError } from './errors.ts'
 export type { GpuRows } from './gpu-rows.ts'
 export { type GpuWeight, gpuWeight } from './gpu-weight.ts'
 export { type DeviceRequirements, deviceRequirements } from './requirements.ts'

@@ -1,5 +1,5 @@
 /**
- * The kernels of the package, as records, for a head's storage and a call's shape.
+ * The kernels of a draw, as records, for a head's storage and a call's shape; `ranking/kernels.ts` has the others.
  *
  * @module
  */
@@ -13,14 +13,11 @@ import {
   CHUNKS_INT8,
   HIDDEN_F16,
   HIDDEN_F32,
-  MERGE_LISTS,
   MERGE_SAMPLE,
   SOURCE_LOGITS,
   SOURCE_PRODUCT,
   SUBGROUPS_NONE,
   SUBGROUPS_SHUFFLE,
-  TILE_GATHER,
-  TILE_RANK,
   TILE_SAMPLE,
 } from './shaders.generated.ts'
 import type { ChunkFormat, StorageLayout } from './storage.ts'
@@ -37,10 +34,6 @@ export const ENTRY_WORDS = 3
 
 /** Tokens of the ranking that the merge of lists holds. */
 export const LIST_CAPACITY = 256
-
-/** Most positions of a rank pass, and words of the count between two of them. */
-export const MAX_PIVOTS = 255
-export const INTERVAL_WORDS = 5
 
 /** What a tile kernel is made for. */
 export interface TileVariant {
@@ -75,7 +68,7 @@ const OFFSET_NUMBERS = { constant: 0, packed: 1, float: 2 } as const
 export function tileSampleKernel(variant: TileVariant): Kernel {
   return {
     label: 'flashsampling tile_sample',
-    ...productParts(variant, TILE_SAMPLE),
+    ...tileParts(variant, TILE_SAMPLE),
     bindings: ['read', 'uniform', 'read', 'read', 'read', 'read', 'write', 'write', 'write'],
   }
 }
@@ -96,59 +89,13 @@ export function mergeSampleKernel({ workgroup }: Tuning): Kernel {
 }
 
 /**
- * The kernel that decides filters from the tiles' lists and reports the most likely tokens.
- *
- * @param tuning - Shapes of the device.
- * @param noiseScheme - Noise of every draw.
- * @returns The kernel.
- */
-export function mergeListsKernel({ workgroup }: Tuning, noiseScheme: NoiseScheme): Kernel {
-  return {
-    label: 'flashsampling merge_lists',
-    sources: MERGE_LISTS,
-    constants: {
-      WORKGROUP: workgroup,
-      NOISE_VLLM: noiseScheme === 'vllm',
-      TOP: LIST_ENTRIES,
-      CAPACITY: LIST_CAPACITY,
-    },
-    bindings: ['read', 'read', 'read', 'write', 'write', 'read', 'write'],
-  }
-}
-
-/**
- * The kernel that counts tokens and mass between places in rank order.
+ * What every kernel over tiles is made of.
  *
  * @param variant - Storage and shape.
- * @returns The kernel.
+ * @param main - The kernel and its includes.
+ * @returns Its parts; the kernel adds its label and bindings.
  */
-export function tileRankKernel(variant: TileVariant): Kernel {
-  return {
-    label: 'flashsampling tile_rank',
-    ...productParts(variant, TILE_RANK),
-    bindings: ['read', 'uniform', 'read', 'read', 'read', 'read', 'write'],
-  }
-}
-
-/**
- * The kernel that gathers the tokens up to a place in rank order.
- *
- * @param variant - Storage and shape.
- * @param gathered - Most tokens of a row.
- * @returns The kernel.
- */
-export function tileGatherKernel(variant: TileVariant, gathered: number): Kernel {
-  const parts = productParts(variant, TILE_GATHER)
-  return {
-    label: 'flashsampling tile_gather',
-    ...parts,
-    constants: { ...parts.constants, GATHERED: gathered },
-    bindings: ['read', 'uniform', 'read', 'read', 'read', 'read', 'write'],
-  }
-}
-
-/** What every kernel that multiplies is made of. */
-function productParts(
+export function tileParts(
   { tuning, layout, hidden, rows, noiseScheme, isListed }: TileVariant,
   main: readonly string[],
 ): Pick<Kernel, 'sources' | 'constants' | 'usesSubgroups'> {

@@ -29,6 +29,11 @@ export function isFiltered({ temperature, topK, topP, minP }: RowParams): boolea
   return temperature > 0 && (topK > 0 || topP < 1 || minP > 0)
 }
 
+/** Whether a row needs its best tokens by rank: for a filter, or for its most likely tokens. */
+export function isRanked(row: RowParams): boolean {
+  return isFiltered(row) || row.logprobs > 0
+}
+
 /**
  * Cuts a batch into passes.
  *

@@ -18,11 +18,11 @@ import {
   type SamplingParams,
 } from '@flashsampling/core'
 import { DeviceState } from './device-state.ts'
-import type { RowSource } from './engine.ts'
 import { BUFFER_USAGE } from './gpu-constants.ts'
 import { logitsHead, uploadHead } from './gpu-head.ts'
 import { checkBuffer, type GpuRows, placeRows, type RowShape } from './gpu-rows.ts'
 import { type CheckedDestination, type DrawOptions, GpuSession } from './gpu-session.ts'
+import type { RowSource } from './pass-runner.ts'
 import { isFiltered } from './plan.ts'
 
 /** Memory on the sampler's device that token ids are written to, one behind the other in the order of rows and draws. */

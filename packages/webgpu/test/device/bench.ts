@@ -13,10 +13,12 @@ import { dirname } from 'node:path'
 import { parseArgs } from 'node:util'
 import { type CheckedShard, normalizeParams } from '@flashsampling/core'
 import { DeviceState } from '../../src/device-state.ts'
-import { Engine } from '../../src/engine.ts'
 import { BUFFER_USAGE } from '../../src/gpu-constants.ts'
 import { type GpuHead, type HeadPiece, uploadHead } from '../../src/gpu-head.ts'
+import { loadRanking } from '../../src/load-ranking.ts'
+import { PassRunner } from '../../src/pass-runner.ts'
 import { makeTasks, planPasses } from '../../src/plan.ts'
+import { runSamplePass } from '../../src/sample-pass.ts'
 import type { Tuning } from '../../src/tuning.ts'
 import { openDevice } from '../support/open-device.ts'
 import { measureReadCeiling } from './read-ceiling.ts'
@@ -151,7 +153,8 @@ async function time(
   batchSize: number,
   params: { topK?: number; topP?: number },
 ): Promise<{ gpu: number[]; call: number[] }> {
-  const engine = new Engine(state, head, 'flash')
+  const runner = new PassRunner(state, head, 'flash')
+  const ranking = await loadRanking()
   const rows = Array.from({ length: batchSize }, (_, row) =>
     normalizeParams({ seed: BigInt(row), position: 1, temperature: 0.8, ...params }, vocabSize),
   )
@@ -167,7 +170,9 @@ async function time(
   }
   const submit = async (count: number): Promise<number> => {
     const start = performance.now()
-    await engine.sample(tasks, hidden, { planes: 1, destination: null, repeats: count })
+    await runSamplePass(runner, tasks, hidden, {
+      ...{ planes: 1, destination: null, ranking, repeats: count },
+    })
     return (performance.now() - start) * 1000
   }
   const few = Math.max(1, Math.floor(repeats / 8))
@@ -181,7 +186,7 @@ async function time(
     gpu.push((long - short) / repeats)
     call.push(await submit(1))
   }
-  engine.destroy()
+  runner.destroy()
   buffer.destroy()
   return { gpu, call }
 }

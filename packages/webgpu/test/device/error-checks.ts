@@ -5,7 +5,9 @@ import {
   sampleFromLogits,
   UnsupportedDeviceError,
 } from '@flashsampling/core'
+import { DeviceState } from '../../src/device-state.ts'
 import { BUFFER_USAGE } from '../../src/gpu-constants.ts'
+import { logitsHead } from '../../src/gpu-head.ts'
 import {
   createLmHeadSampler,
   createLogitsSampler,
@@ -13,6 +15,8 @@ import {
   DeviceLostError,
   type LogitsSampler,
 } from '../../src/index.ts'
+import { tileSampleKernel } from '../../src/kernels.ts'
+import { PassRunner } from '../../src/pass-runner.ts'
 import type { Check } from './check.ts'
 import { equal, isTrue, rejects } from './expect.ts'
 import { uploadRows } from './sampler-checks.ts'
@@ -216,6 +220,29 @@ export const ERROR_CHECKS: readonly Check[] = [
         expected,
         'token of a new device',
       )
+    },
+  },
+  {
+    name: 'errors: a shader that does not compile is named, in the names of the sources',
+    async run(context) {
+      const device = await context.shared()
+      const state = DeviceState.of('test', device)
+      const head = await logitsHead(state, 4)
+      const runner = new PassRunner(state, head, 'flash')
+      const kernel = tileSampleKernel({
+        ...{ tuning: head.tuning, layout: 'logits', hidden: 'f32', rows: 1 },
+        ...{ noiseScheme: 'flash', isListed: false },
+      })
+      // Without the file that gives fill_tile().
+      const broken = { ...kernel, sources: kernel.sources.slice(0, -1) }
+      await rejects(
+        runner.compile(broken),
+        { code: 'SHADER_COMPILE', name: 'ShaderCompileError', message: /tile_sample.*fill_tile/s },
+        'a broken shader',
+      )
+      await runner.compile(kernel)
+      runner.destroy()
+      head.destroy()
     },
   },
   {

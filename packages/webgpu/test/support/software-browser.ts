@@ -13,7 +13,11 @@ const SOFTWARE_GPU = [
   ...['--no-sandbox', '--no-first-run', '--disable-background-networking'],
   ...['--enable-unsafe-webgpu', '--use-webgpu-adapter=swiftshader', '--enable-features=Vulkan'],
 ]
-const TYPES: Record<string, string> = { mjs: 'text/javascript', wasm: 'application/wasm' }
+const TYPES: Record<string, string> = {
+  js: 'text/javascript',
+  mjs: 'text/javascript',
+  wasm: 'application/wasm',
+}
 
 /** A browser and the server of its pages. */
 export interface SoftwareBrowser {

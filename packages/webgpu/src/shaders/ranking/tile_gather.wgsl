@@ -3,10 +3,7 @@
 //
 // Grid: as tile_sample.
 
-#include "include/tasks.wgsl"
-#include "include/transform.wgsl"
-#include "include/tile.wgsl"
-#include "include/transform_tile.wgsl"
+#include "include/transformed_tile.wgsl"
 
 // [num_tasks] tokens found, then [num_tasks][GATHERED] entries in no order.
 @group(0) @binding(6) var<storage, read_write> gathered: array<atomic<u32>>;
@@ -16,16 +13,10 @@ fn main(
   @builtin(workgroup_id) workgroup: vec3<u32>,
   @builtin(local_invocation_index) local: u32,
 ) {
-  let first_task = workgroup.x * ROWS;
-  let first_token = shard.vocab_start + workgroup.y * TILE;
-  let num_tokens = min(TILE, shard.num_tokens - workgroup.y * TILE);
-  fill_tile(workgroup.y, first_task, local);
-  // Publishes the raw logits.
-  workgroupBarrier();
-  transform_tile(first_task, first_token, num_tokens, local);
+  let place = load_tile(workgroup, local);
   for (var i = local; i < ROWS * TILE; i += WORKGROUP) {
-    let task = first_task + i / TILE;
-    let token_id = first_token + i % TILE;
+    let task = place.first_task + i / TILE;
+    let token_id = place.first_token + i % TILE;
     if (task < num_tasks() && logits[i] > DEAD) {
       let task_at = tasks_at() + task * TASK_WORDS;
       if (!is_before(bitcast<f32>(call[task_at + 14u]), call[task_at + 15u], logits[i], token_id)) {

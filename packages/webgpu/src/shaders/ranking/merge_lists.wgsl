@@ -7,9 +7,9 @@
 //
 // Grid: x lists.
 
-#include "include/tasks.wgsl"
-#include "include/noise.wgsl"
-#include "include/results.wgsl"
+#include "../include/tasks.wgsl"
+#include "../include/noise.wgsl"
+#include "../include/results.wgsl"
 
 @group(0) @binding(1) var<storage, read> candidates: array<vec4<u32>>;
 @group(0) @binding(2) var<storage, read> masses: array<vec4<u32>>;
@@ -19,7 +19,7 @@
 
 const REPORT_OPEN: u32 = 0xffffffffu;
 const NO_TOKEN: u32 = 0xffffffffu;
-// Threads that scan a part of the list each.
+// Parts of the list that threads scan.
 const PARTS: u32 = 16u;
 
 // The head of the ranking, best first, with the sum of e^(logit - highest) up to and including each token.
@@ -211,16 +211,16 @@ fn main(
 
   // Masses up to each token: parts by themselves, then their offsets.
   let highest = list_logit[0];
-  if (local < PARTS) {
+  for (var part = local; part < PARTS; part += WORKGROUP) {
     var sum = 0.0;
     for (var i = 0u; i < CAPACITY / PARTS; i++) {
-      let at = local * (CAPACITY / PARTS) + i;
+      let at = part * (CAPACITY / PARTS) + i;
       if (at < count) {
         sum += exp(list_logit[at] - highest);
       }
       list_sum[at] = sum;
     }
-    part_sum[local] = sum;
+    part_sum[part] = sum;
   }
   // Publishes the parts.
   workgroupBarrier();

@@ -5,7 +5,6 @@
  */
 import {
   type ListEntry,
-  type NoiseScheme,
   type PassAnswer,
   type PassRequest,
   processRow,
@@ -15,10 +14,13 @@ import {
   type SampleAnswer,
   type SampleRequest,
 } from '@flashsampling/core'
-import type { Task } from './call-layout.ts'
-import type { BestScores, Engine, GpuListEntry, RowSource } from './engine.ts'
-import { LIST_ENTRIES } from './kernels.ts'
-import type { Share } from './plan.ts'
+import type { Task } from '../call-layout.ts'
+import { LIST_ENTRIES } from '../kernels.ts'
+import type { PassRunner, RowSource } from '../pass-runner.ts'
+import type { Share } from '../plan.ts'
+import { runSamplePass } from '../sample-pass.ts'
+import { runGatherPass, runRankPass } from './rank-passes.ts'
+import { type BestScores, type GpuListEntry, readBest, readLists } from './ranked-lists.ts'
 
 /** What further passes found. */
 export interface SecondPassResult {
@@ -45,27 +47,25 @@ const MAX_ROWS = 16
  * Decides shares by as many passes as they need. Reads what the first pass left on the GPU, so no other pass may come
  * between.
  *
- * @param engine - The engine of the first pass.
- * @param hidden - Hidden states of the batch.
- * @param noiseScheme - Noise scheme.
+ * @param runner - The head of the first pass.
+ * @param rows - Hidden states or logits of the batch.
  * @param tasks - Tasks of the first pass.
  * @param shares - What it left open.
  * @returns Their outcomes.
  */
 export async function decideOpenShares(
-  engine: Engine,
-  hidden: RowSource,
-  noiseScheme: NoiseScheme,
+  runner: PassRunner,
+  rows: RowSource,
   tasks: readonly Task[],
   shares: readonly Share[],
 ): Promise<SecondPassResult> {
   const open = shares.map((share): OpenShare => {
-    const process = processRow(share.params, noiseScheme)
+    const process = processRow(share.params, runner.noiseScheme)
     // A process always asks for one pass at least.
     const request = process.next().value as PassRequest
     return { share, process, request, outcome: null }
   })
-  const answers = await answerFromFirstPass(engine, hidden, tasks, open)
+  const answers = await answerFromFirstPass(runner, rows, tasks, open)
   let passes = answers.passes
   let waiting = advance(open, answers.answers)
   while (waiting.length > 0) {
@@ -74,8 +74,8 @@ export async function decideOpenShares(
     passes++
     const found =
       now[0]?.request.kind === 'rank'
-        ? await answerRank(engine, hidden, now)
-        : await answerRestricted(engine, hidden, now)
+        ? await answerRank(runner, rows, now)
+        : await answerRestricted(runner, rows, now)
     const later = waiting.filter((entry) => !now.includes(entry))
     waiting = [...advance(now, found), ...later]
   }
@@ -96,8 +96,8 @@ function advance(entries: readonly OpenShare[], answers: readonly PassAnswer[]):
 }
 
 async function answerFromFirstPass(
-  engine: Engine,
-  hidden: RowSource,
+  runner: PassRunner,
+  rows: RowSource,
   tasks: readonly Task[],
   open: readonly OpenShare[],
 ): Promise<{ answers: SampleAnswer[]; passes: number }> {
@@ -109,9 +109,9 @@ async function answerFromFirstPass(
     slot += task.numDraws
     if (task.isListed) listOf.set(index, listOf.size)
   })
-  const best = await engine.readBest(slot)
-  const { masses, lists } = await engine.readLists(tasks.length, listOf.size)
-  const ranking = new Ranking(engine, hidden, tasks, (task) => lists[listOf.get(task) as number])
+  const best = await readBest(runner, slot)
+  const { masses, lists } = await readLists(runner, tasks.length, listOf.size)
+  const ranking = new Ranking(runner, rows, tasks, (task) => lists[listOf.get(task) as number])
   const answers: SampleAnswer[] = []
   for (const { share, request } of open) {
     const { topCapacity, rawTopCapacity, scoreCapacity } = request as SampleRequest
@@ -137,19 +137,19 @@ async function answerFromFirstPass(
 /** The best tokens of a task by logit, from the tiles' lists where these tell, else from a pass that gathers them. */
 class Ranking {
   passes = 0
-  readonly #engine: Engine
-  readonly #hidden: RowSource
+  readonly #runner: PassRunner
+  readonly #rows: RowSource
   readonly #tasks: readonly Task[]
   readonly #tilesOf: (task: number) => GpuListEntry[][] | undefined
 
   constructor(
-    engine: Engine,
-    hidden: RowSource,
+    runner: PassRunner,
+    rows: RowSource,
     tasks: readonly Task[],
     tilesOf: (task: number) => GpuListEntry[][] | undefined,
   ) {
-    this.#engine = engine
-    this.#hidden = hidden
+    this.#runner = runner
+    this.#rows = rows
     this.#tasks = tasks
     this.#tilesOf = tilesOf
   }
@@ -168,7 +168,7 @@ class Ranking {
       return listed.slice(0, capacity).map(toListEntry)
     this.passes++
     // At least `capacity` tokens do not rank behind this one; at most capacity / LIST_ENTRIES tiles hide others, so
-    // that there are fewer than tile / LIST_ENTRIES times as many, eight of a tile of 64.
+    // that there are no more than tile / LIST_ENTRIES times as many.
     const boundary = listed[capacity - 1] ?? LAST
     const wanted = {
       ...(this.#tasks[task] as Task),
@@ -177,38 +177,39 @@ class Ranking {
       isListed: false,
       massTask: 0,
     }
-    const room = 8 * Math.max(256, capacity)
-    const [found] = await this.#engine.gather([wanted], this.#hidden, room)
+    const { tile } = this.#runner.head.tuning
+    const room = Math.ceil(tile / LIST_ENTRIES) * Math.max(256, capacity)
+    const [found] = await runGatherPass(this.#runner, [wanted], this.#rows, room)
     return (found as GpuListEntry[]).sort(byRank).slice(0, capacity).map(toListEntry)
   }
 }
 
 async function answerRank(
-  engine: Engine,
-  hidden: RowSource,
+  runner: PassRunner,
+  rows: RowSource,
   open: readonly OpenShare[],
 ): Promise<PassAnswer[]> {
   const tasks = open.map(({ share, request }): Task => {
     const { pivots, max } = request as RankRequest
     return { ...plainTask(share), pivots, boundary: { logit: max, tokenId: 0 } }
   })
-  const sums = await engine.rank(tasks, hidden)
+  const sums = await runRankPass(runner, tasks, rows)
   return sums.map((rowSums) => ({ kind: 'rank', sums: rowSums }))
 }
 
 /** Draws once more among the tokens up to a boundary. */
 async function answerRestricted(
-  engine: Engine,
-  hidden: RowSource,
+  runner: PassRunner,
+  rows: RowSource,
   open: readonly OpenShare[],
 ): Promise<PassAnswer[]> {
   const tasks = open.map(({ share, request }, index): Task => {
     const { boundary } = request as SampleRequest
     return { ...plainTask(share), boundary, numDraws: share.params.numSamples, massTask: index }
   })
-  await engine.sample(tasks, hidden, { planes: 0, destination: null })
+  await runSamplePass(runner, tasks, rows, { planes: 0, destination: null, ranking: null })
   const numSlots = tasks.reduce((sum, { numDraws }) => sum + numDraws, 0)
-  const best = await engine.readBest(numSlots)
+  const best = await readBest(runner, numSlots)
   let slot = 0
   return open.map(({ share }): PassAnswer => {
     const scores = Array.from({ length: share.params.numSamples }, () => [bestOf(best, slot++)])

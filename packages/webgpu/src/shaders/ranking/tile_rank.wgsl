@@ -3,10 +3,7 @@
 //
 // Masses add as integers, so that their order does not matter. Grid: as tile_sample.
 
-#include "include/tasks.wgsl"
-#include "include/transform.wgsl"
-#include "include/tile.wgsl"
-#include "include/transform_tile.wgsl"
+#include "include/transformed_tile.wgsl"
 
 // Number of tokens, then e^(logit - reference) in fixed point: 9 bits before and 30 bits behind the lowest of the first
 // word, so that 2^22 tokens do not overflow a word.
@@ -23,16 +20,10 @@ fn main(
   @builtin(workgroup_id) workgroup: vec3<u32>,
   @builtin(local_invocation_index) local: u32,
 ) {
-  let first_task = workgroup.x * ROWS;
-  let first_token = shard.vocab_start + workgroup.y * TILE;
-  let num_tokens = min(TILE, shard.num_tokens - workgroup.y * TILE);
-  fill_tile(workgroup.y, first_task, local);
-  // Publishes the raw logits.
-  workgroupBarrier();
-  transform_tile(first_task, first_token, num_tokens, local);
-  let num_rows = min(ROWS, num_tasks() - first_task);
+  let place = load_tile(workgroup, local);
+  let num_rows = min(ROWS, num_tasks() - place.first_task);
   for (var r = 0u; r < num_rows; r++) {
-    let task_at = tasks_at() + (first_task + r) * TASK_WORDS;
+    let task_at = tasks_at() + (place.first_task + r) * TASK_WORDS;
     let reference = bitcast<f32>(call[task_at + 14u]);
     let pivots_at = call[task_at + 16u];
     let num_pivots = call[task_at + 17u];
@@ -50,7 +41,7 @@ fn main(
         while (low < high) {
           let middle = (low + high) >> 1u;
           let pivot = pivots_at + middle * PIVOT_WORDS;
-          if (is_before(bitcast<f32>(call[pivot]), call[pivot + 1u], logit, first_token + t)) {
+          if (is_before(bitcast<f32>(call[pivot]), call[pivot + 1u], logit, place.first_token + t)) {
             low = middle + 1u;
           } else {
             high = middle;
@@ -73,7 +64,7 @@ fn main(
     for (var i = local; i < num_pivots * INTERVAL_WORDS; i += WORKGROUP) {
       let sum = atomicLoad(&sums[i]);
       if (sum != 0u) {
-        atomicAdd(&counts[(first_task + r) * MAX_PIVOTS * INTERVAL_WORDS + i], sum);
+        atomicAdd(&counts[(place.first_task + r) * MAX_PIVOTS * INTERVAL_WORDS + i], sum);
       }
     }
     // The sums have been read.

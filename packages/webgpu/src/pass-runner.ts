@@ -1,0 +1,224 @@
+/**
+ * Runs passes over a head on the GPU: memory, dispatches and what is read back. `sample-pass.ts` and `ranking/` say what
+ * a pass does.
+ *
+ * @module
+ */
+import type { NoiseScheme } from '@flashsampling/core'
+import { type DestinationWords, type EncodedCall, encodeCall, type Task } from './call-layout.ts'
+import type { DeviceState } from './device-state.ts'
+import { ShaderCompileError } from './errors.ts'
+import { MAP_MODE_READ } from './gpu-constants.ts'
+import type { BufferRange, GpuHead } from './gpu-head.ts'
+import type { PlacedRows } from './gpu-rows.ts'
+import type { CompiledKernel, Kernel } from './kernel.ts'
+import type { TileVariant } from './kernels.ts'
+import { Workspace } from './workspace.ts'
+
+/** Hidden states or logits of a call: in memory, or in a buffer of the device. */
+export type RowSource = { data: Float32Array; batchSize: number } | PlacedRows
+
+/** The kernels of a dispatch over tiles, one for each piece of the head. */
+export interface TileKernels {
+  /** Rows of a workgroup. */
+  rows: number
+  numTasks: number
+  kernels: CompiledKernel[]
+}
+
+const ACTION = 'sample tokens'
+
+/** Passes of one head, one after the other, as they share the workspace. */
+export class PassRunner {
+  readonly head: GpuHead
+  readonly noiseScheme: NoiseScheme
+  readonly workspace: Workspace
+  readonly #state: DeviceState
+
+  constructor(state: DeviceState, head: GpuHead, noiseScheme: NoiseScheme) {
+    this.#state = state
+    this.head = head
+    this.noiseScheme = noiseScheme
+    this.workspace = new Workspace(state.device)
+  }
+
+  /**
+   * Writes a call in words.
+   *
+   * @param tasks - What is to be done.
+   * @param rows - Where the tasks' rows lie.
+   * @param destination - Where token ids go beside; by default nowhere.
+   * @returns The words.
+   */
+  encode(
+    tasks: readonly Task[],
+    rows: RowSource,
+    destination: DestinationWords = { words: 0, at: 0 },
+  ): EncodedCall {
+    const { numTiles, numChunks } = this.head
+    // A chunk of f32 is two elements of its buffer.
+    const rowStart = (row: number): number =>
+      'data' in rows ? row * numChunks * 2 : (rows.starts[row] as number)
+    return encodeCall(tasks, { numTiles, noiseScheme: this.noiseScheme, destination, rowStart })
+  }
+
+  /**
+   * Compiles a kernel, or finds it compiled.
+   *
+   * @param kernel - The kernel.
+   * @returns Its pipeline.
+   * @throws {ShaderCompileError} when the device refuses it; its messages have the names of the sources.
+   */
+  async compile(kernel: Kernel): Promise<CompiledKernel> {
+    try {
+      return await this.#state.pipelines.get(kernel)
+    } catch (error) {
+      if (!(error instanceof ShaderCompileError)) throw error
+      const names = await import('./source-names.ts').catch(() => null)
+      throw names?.withSourceNames(error) ?? error
+    }
+  }
+
+  /**
+   * Compiles the kernels of a dispatch over tiles.
+   *
+   * @param tasks - What is to be done.
+   * @param rows - Where the tasks' rows lie.
+   * @param isListed - Whether tiles list their best tokens.
+   * @param kernel - Makes the kernel of a piece.
+   * @returns The kernels.
+   */
+  async compileTiles(
+    tasks: readonly Task[],
+    rows: RowSource,
+    isListed: boolean,
+    kernel: (variant: TileVariant) => Kernel,
+  ): Promise<TileKernels> {
+    const { noiseScheme } = this
+    const { tuning, pieces } = this.head
+    // The least power of two that holds the batch, as far as the tuning goes.
+    let numRows = 1
+    while (numRows < tasks.length && numRows < tuning.maxRows) numRows *= 2
+    const common = {
+      tuning,
+      hidden: 'data' in rows ? 'f32' : rows.format,
+      rows: numRows,
+      noiseScheme,
+      isListed,
+    } as const
+    const kernels = await Promise.all(
+      pieces.map(({ layout }) => this.compile(kernel({ ...common, layout }))),
+    )
+    return { rows: numRows, numTasks: tasks.length, kernels }
+  }
+
+  /**
+   * Encodes and submits commands, and reads back what they copied.
+   *
+   * @param allocated - Bytes that the commands need, for messages where they do not fit.
+   * @param readBytes - Bytes to read back.
+   * @param encode - Encodes; `staging` is the buffer that is read back, `null` where nothing is.
+   * @returns The bytes.
+   */
+  async run(
+    allocated: number,
+    readBytes: number,
+    encode: (encoder: GPUCommandEncoder, staging: GPUBuffer | null) => void,
+  ): Promise<ArrayBuffer> {
+    const { device } = this.#state
+    const { value: staging, checked } = this.#state.capture(
+      ACTION,
+      () => {
+        const buffer = readBytes > 0 ? this.workspace.get('readback', readBytes) : null
+        const encoder = device.createCommandEncoder({ label: 'flashsampling' })
+        encode(encoder, buffer)
+        device.queue.submit([encoder.finish()])
+        return buffer
+      },
+      allocated + readBytes,
+    )
+    await checked
+    if (staging === null) return new ArrayBuffer(0)
+    const mappedBytes = Math.ceil(readBytes / 4) * 4
+    try {
+      await staging.mapAsync(MAP_MODE_READ, 0, mappedBytes)
+      const copy = staging.getMappedRange(0, mappedBytes).slice(0, readBytes)
+      staging.unmap()
+      return copy
+    } catch (cause) {
+      return this.#state.explain(ACTION, cause)
+    }
+  }
+
+  /** Adds a dispatch over all tiles: one for each piece of the head. */
+  dispatchTiles(
+    pass: GPUComputePassEncoder,
+    { rows, numTasks, kernels }: TileKernels,
+    call: BufferRange,
+    hidden: BufferRange,
+    outputs: readonly BufferRange[],
+  ): void {
+    this.head.pieces.forEach(({ uniform, weight, scales, offsets, numTiles }, i) => {
+      const ranges = [call, whole(uniform), hidden, weight, scales, offsets, ...outputs]
+      const grid = [Math.ceil(numTasks / rows), numTiles] as const
+      this.dispatch(pass, kernels[i] as CompiledKernel, ranges, grid)
+    })
+  }
+
+  /** Adds a dispatch; ranges are its bindings, in order. */
+  dispatch(
+    pass: GPUComputePassEncoder,
+    { pipeline, layout }: CompiledKernel,
+    ranges: readonly BufferRange[],
+    grid: readonly [number, number],
+  ): void {
+    pass.setPipeline(pipeline)
+    const entries = ranges.map((resource, binding) => ({ binding, resource }))
+    pass.setBindGroup(0, this.#state.device.createBindGroup({ layout, entries }))
+    pass.dispatchWorkgroups(...grid)
+  }
+
+  /** Brings a call's words to the GPU. */
+  writeCall({ words }: EncodedCall): BufferRange {
+    const buffer = this.workspace.get('call', words.byteLength)
+    this.#state.device.queue.writeBuffer(buffer, 0, words as Uint32Array<ArrayBuffer>)
+    return whole(buffer)
+  }
+
+  /** Brings rows to where kernels read them. */
+  placeRows(encoder: GPUCommandEncoder, source: RowSource): BufferRange {
+    if (!('data' in source)) {
+      if (source.range !== null) return source.range
+      const target = this.workspace.get('hidden', source.copiedBytes)
+      // Columns behind the row's end count as zero.
+      encoder.clearBuffer(target, 0, source.copiedBytes)
+      for (const { from, to, byteLength } of source.copies) {
+        encoder.copyBufferToBuffer(source.source, from, target, to, byteLength)
+      }
+      return whole(target)
+    }
+    const { hiddenSize, numChunks } = this.head
+    const { data, batchSize } = source
+    const stride = numChunks * 8
+    const buffer = this.workspace.get('hidden', batchSize * stride * 4)
+    let rows = data
+    if (stride !== hiddenSize) {
+      rows = new Float32Array(batchSize * stride)
+      for (let row = 0; row < batchSize; row++) {
+        rows.set(data.subarray(row * hiddenSize, (row + 1) * hiddenSize), row * stride)
+      }
+    }
+    this.#state.device.queue.writeBuffer(buffer, 0, rows as Float32Array<ArrayBuffer>)
+    return whole(buffer)
+  }
+
+  /** Frees the workspace. */
+  destroy(): void {
+    this.workspace.destroy()
+  }
+}
+
+/** All of a buffer. */
+export function whole(buffer: GPUBuffer): BufferRange {
+  return { buffer, offset: 0, size: buffer.size }
+}

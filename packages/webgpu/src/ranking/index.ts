@@ -1,0 +1,9 @@
+/**
+ * Draws by rank: the kernels that decide filters, what they report, and exact further passes. Loaded where it is wanted,
+ * see `../load-ranking.ts`.
+ *
+ * @module
+ */
+export { finishPass } from './finish-pass.ts'
+export { mergeListsKernel } from './kernels.ts'
+export { readReports } from './ranked-lists.ts'

@@ -1,0 +1,120 @@
+/**
+ * The pass that draws: one dispatch for each piece of the head and one to merge; one more for rows with lists.
+ *
+ * @module
+ */
+import type { DestinationWords, Task } from './call-layout.ts'
+import type { BufferRange } from './gpu-head.ts'
+import { ENTRY_WORDS, LIST_ENTRIES, mergeSampleKernel, tileSampleKernel } from './kernels.ts'
+import type { Ranking } from './load-ranking.ts'
+import { type PassRunner, type RowSource, whole } from './pass-runner.ts'
+import type { WorkspaceName } from './workspace.ts'
+
+/** Where token ids go. */
+export interface Destination extends DestinationWords {
+  range: BufferRange
+}
+
+/** What of a pass's draws is read back: nothing, token ids, or also log-probabilities and reports. */
+export type ReadPlanes = 0 | 1 | 2
+
+/** Draws of a pass, as far as they were read back. */
+export interface PassResult {
+  /** One entry a draw; negative where the row has no result, see `TOKEN_STATUS`. */
+  tokenIds: Int32Array
+  logprobs: Float32Array
+  /** One entry a list; `null` where the lists hold too little. */
+  reports: (Report | null)[]
+}
+
+/** The most likely tokens of a task. */
+export interface Report {
+  tokenIds: number[]
+  logprobs: number[]
+}
+
+/** How a pass draws. */
+export interface SamplePassOptions {
+  planes: ReadPlanes
+  /** Where token ids go beside. */
+  destination: Destination | null
+  /** Needed where a task is listed. */
+  ranking: Ranking | null
+  /** How often to draw the same, for measurements. @defaultValue 1 */
+  repeats?: number
+}
+
+/**
+ * Draws.
+ *
+ * @param runner - The head.
+ * @param tasks - Rows with their draws.
+ * @param rows - Hidden states or logits that the tasks' rows point into.
+ * @param options - What to read back, where token ids go beside.
+ * @returns What was read back.
+ */
+export async function runSamplePass(
+  runner: PassRunner,
+  tasks: readonly Task[],
+  rows: RowSource,
+  { planes, destination, ranking, repeats = 1 }: SamplePassOptions,
+): Promise<PassResult> {
+  const { workspace, noiseScheme } = runner
+  const { numTiles, tuning } = runner.head
+  const call = runner.encode(tasks, rows, destination ?? undefined)
+  const { numSlots, numLists, reportWords } = call
+  const [tiles, mergeSample, mergeLists] = await Promise.all([
+    runner.compileTiles(tasks, rows, numLists > 0, tileSampleKernel),
+    runner.compile(mergeSampleKernel(tuning)),
+    numLists > 0 && ranking !== null
+      ? runner.compile(ranking.mergeListsKernel(tuning, noiseScheme))
+      : null,
+  ])
+  const sizes = {
+    candidates: numSlots * numTiles * 16,
+    masses: tasks.length * numTiles * 16,
+    lists: numLists * numTiles * LIST_ENTRIES * ENTRY_WORDS * 4,
+    results: numSlots * 24,
+    reports: numLists * reportWords * 4,
+  }
+  const readsReports = planes === 2 && tasks.some(({ numReported }) => numReported > 0)
+  const planeBytes = numSlots * 4
+  const drawBytes = planes * planeBytes
+  const readBytes = drawBytes + (readsReports ? sizes.reports : 0)
+  const allocated = Object.values(sizes).reduce((sum, size) => sum + size, 0)
+  const bytes = await runner.run(allocated, readBytes, (encoder, staging) => {
+    const callRange = runner.writeCall(call)
+    const range = (name: WorkspaceName & keyof typeof sizes): BufferRange =>
+      whole(workspace.get(name, sizes[name]))
+    const [candidates, masses, lists] = [range('candidates'), range('masses'), range('lists')]
+    const [results, reports] = [range('results'), range('reports')]
+    const hidden = runner.placeRows(encoder, rows)
+    const pass = encoder.beginComputePass({ label: 'flashsampling sample' })
+    // Without a destination, something must be bound in its place that nothing else of the kernel uses.
+    const memory = destination?.range ?? whole(workspace.get('unused', 16))
+    const merged = [callRange, candidates, masses, results, memory]
+    for (let repeat = 0; repeat < repeats; repeat++) {
+      runner.dispatchTiles(pass, tiles, callRange, hidden, [candidates, masses, lists])
+      if (numSlots > 0) runner.dispatch(pass, mergeSample, merged, [numSlots, 1])
+      if (mergeLists !== null) {
+        runner.dispatch(pass, mergeLists, [...merged, lists, reports], [numLists, 1])
+      }
+    }
+    pass.end()
+    if (staging === null) return
+    if (drawBytes > 0) encoder.copyBufferToBuffer(results.buffer, 0, staging, 0, drawBytes)
+    if (readsReports) {
+      encoder.copyBufferToBuffer(reports.buffer, 0, staging, drawBytes, sizes.reports)
+    }
+  })
+  const plane = (index: number): ArrayBuffer =>
+    bytes.slice(index * planeBytes, index < planes ? (index + 1) * planeBytes : 0)
+  return {
+    tokenIds: new Int32Array(plane(0)),
+    logprobs: new Float32Array(plane(1)),
+    reports:
+      readsReports && ranking !== null
+        ? ranking.readReports(bytes.slice(drawBytes), numLists, reportWords)
+        : [],
+  }
+}
