@@ -37,6 +37,21 @@ describe('createSampler()', () => {
     expect(other).toMatchObject({ vocabSize: 120, backend: 'oracle', noiseScheme: 'vllm' })
   })
 
+  it.each(['cpu', createCpuBackend({ threads: 1 })] as const)(
+    'refuses a head whose memory was taken away after the call (backend %#)',
+    async (backend) => {
+      const data = new Float32Array(64 * 8)
+      const call = createSampler({
+        lmHead: { dtype: 'f32', vocabSize: 64, hiddenSize: 8, data },
+        backend,
+      })
+      structuredClone(data.buffer, { transfer: [data.buffer] })
+      // A backend that is at hand has read the head by now; one that is loaded first must notice.
+      if (backend === 'cpu') await expect(call).rejects.toThrow(RangeError)
+      else await (await call).dispose()
+    },
+  )
+
   it.each<[string, unknown, string]>([
     [
       'no options',

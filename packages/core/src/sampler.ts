@@ -55,9 +55,13 @@ export async function createSampler(options: CreateSamplerOptions): Promise<Samp
   if (typeof options !== 'object' || options === null) {
     throw invalidType('create a sampler', 'options', 'an object with "lmHead"', options)
   }
-  const { shards, hiddenSize, vocabSize } = normalizeLmHead(options.lmHead)
   const noiseScheme = options.noiseScheme ?? 'flash'
-  const backend = await resolveBackend(options.backend ?? 'auto')
+  const wanted = options.backend ?? 'auto'
+  const backend = wanted === 'auto' || wanted === 'cpu' ? await loadCpuBackend() : wanted
+  checkBackend(backend)
+  // NOTE: nothing is awaited from here to createSession(), so that a caller who takes the head's memory away cannot do so
+  // between its check and its use.
+  const { shards, hiddenSize, vocabSize } = normalizeLmHead(options.lmHead)
   const { capabilities } = backend
   if (!capabilities.noiseSchemes.includes(noiseScheme)) {
     throw invalidArgument(
@@ -92,14 +96,14 @@ export async function createSampler(options: CreateSamplerOptions): Promise<Samp
   return new SessionSampler(backend, session, vocabSize, hiddenSize, noiseScheme)
 }
 
-async function resolveBackend(backend: 'auto' | 'cpu' | Backend): Promise<Backend> {
-  if (backend === 'auto' || backend === 'cpu') return loadCpuBackend()
+function checkBackend(backend: unknown): asserts backend is Backend {
   if (
     typeof backend === 'object' &&
     backend !== null &&
+    'createSession' in backend &&
     typeof backend.createSession === 'function'
   ) {
-    return backend
+    return
   }
   throw new BackendUnavailableError(
     'Cannot create a sampler as the backend is unknown',
