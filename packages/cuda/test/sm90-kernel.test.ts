@@ -100,6 +100,10 @@ describe.skipIf(ask === undefined)(title, () => {
     ['logits near the end of fp32', { flags: ['logprobs'], values: 'huge' }],
     ['quotients near its end', { flags: ['temperatures', 'logprobs'], values: 'huge' }],
     ['quotients beyond its end', { flags: ['temperatures', 'logprobs'], values: 'wide' }],
+    [
+      'quotients beyond its end, with bias and mask',
+      { flags: ['temperatures', 'bias', 'mask', 'maskedRow', 'logprobs'], values: 'wide' },
+    ],
   ] satisfies [string, HopperCase][])('reports log-masses at %s', (_, extreme: HopperCase) => {
     const check = (batchSizes: number[]): void => {
       const shapes = combine({

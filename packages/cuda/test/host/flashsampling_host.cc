@@ -121,7 +121,7 @@ float logprob_of(uint64_t candidate, uint32_t scheme, uint32_t mode, const Row& 
   float logit = candidate_score(candidate);
   if (row.temperature != 0.f) logit -= gumbel(scheme, row, draw, token_id);
   if (mode == FLASHSAMPLING_LOGPROBS_RAW) {
-    logit *= row.divisor;
+    logit = flashsampling::undo_temperature(logit, row.divisor);
     if (row.logit_bias != nullptr) logit -= row.logit_bias[token_id];
   }
   return logit - log_sum_exp;
