@@ -13,6 +13,7 @@ import { runProgram } from './lib/processes.mjs'
 import { listPublishedPackages, readJson, repositoryRoot } from './lib/workspace.mjs'
 import { useAsConsumer } from './rehearsal/consumer.mjs'
 import { startRegistry } from './rehearsal/registry.mjs'
+import { useInPage } from './rehearsal/webgpu-page.mjs'
 
 const { values } = parseArgs({ options: { keep: { type: 'boolean', default: false } } })
 const folder = mkdtempSync(join(tmpdir(), 'flashsampling-release-'))
@@ -58,6 +59,10 @@ async function rehearse() {
       registry: registry.url,
       step,
     })
+    if (manifest.name === '@flashsampling/webgpu') {
+      const { version } = manifest
+      await useInPage({ version, folder: join(folder, 'page'), registry: registry.url, step })
+    }
   }
 }
 

@@ -115,11 +115,17 @@ export function renameWgsl(source, names) {
     .join('')
 }
 
-/** @returns {Generator<string, undefined>} */
+/**
+ * Names of one letter, then of two. The letters come in the order in which minified JavaScript uses them most, as that is
+ * what a compressor sees beside them.
+ *
+ * @returns {Generator<string, undefined>}
+ */
 function* makeNames() {
-  const letters = [...'abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ']
+  const small = [...'etnrioaslcdfhumpgvbykwjqxz']
+  const letters = [...small, ...'CDEFGHIJKLMNOPQRSTUVWXYZAB']
   yield* letters
-  for (const first of letters) yield* letters.map((second) => `${first}${second}`)
+  for (const first of letters) yield* small.map((second) => `${first}${second}`)
   return undefined
 }
 

@@ -135,7 +135,7 @@ function checkRows(rows: GpuRows, name: string): void {
  * @param action - What cannot be done without one, for messages.
  * @throws {TypeError} when it is none.
  */
-export function checkBuffer(buffer: GPUBuffer, name: string, action = ACTION): void {
+export function checkBuffer(buffer: GPUBuffer, name: string, action: string = ACTION): void {
   const isBuffer =
     typeof buffer === 'object' &&
     buffer !== null &&

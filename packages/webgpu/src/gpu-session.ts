@@ -13,6 +13,7 @@ import type {
 import { checkTokens, emptyResult, fill } from './call-result.ts'
 import type { DeviceState } from './device-state.ts'
 import type { GpuHead } from './gpu-head.ts'
+import type { TileSource } from './kernels.ts'
 import { loadRanking } from './load-ranking.ts'
 import { PassRunner, type RowSource } from './pass-runner.ts'
 import { isRanked, makeTasks, planPasses, type Share } from './plan.ts'
@@ -43,10 +44,16 @@ export class GpuSession implements BackendSession {
   /** Tail of the queue: calls share the workspace. */
   #tail: Promise<unknown> = Promise.resolve()
 
-  constructor(state: DeviceState, head: GpuHead, noiseScheme: NoiseScheme) {
+  /**
+   * @param state - The device.
+   * @param head - What is sampled from; the session's from now on.
+   * @param source - Where the head's raw logits come from.
+   * @param noiseScheme - Noise of every draw.
+   */
+  constructor(state: DeviceState, head: GpuHead, source: TileSource, noiseScheme: NoiseScheme) {
     this.#state = state
     this.head = head
-    this.#runner = new PassRunner(state, head, noiseScheme)
+    this.#runner = new PassRunner(state, head, source, noiseScheme)
   }
 
   sample({ batchSize, hiddenStates, rows }: RowBatch): Promise<SampleResult> {
@@ -88,6 +95,7 @@ export class GpuSession implements BackendSession {
     const hasDestination = destination !== null
     for (const shares of planPasses(rows, this.head.numTiles, hasDestination)) {
       const tasks = makeTasks(shares)
+      ranking?.addRawTasks(tasks, shares)
       // A row with filters may stay open, which only its token tells.
       const isFiltered = tasks.some((task) => task.isFiltered)
       const planes: ReadPlanes = reads === 'all' ? 2 : reads === 'tokens' || isFiltered ? 1 : 0

@@ -37,6 +37,7 @@ export const LIST_CAPACITY = 256
 
 /** What a tile kernel is made for. */
 export interface TileVariant {
+  source: TileSource
   tuning: Tuning
   /** Storage of the weights; `logits` where these are in memory already. */
   layout: StorageLayout | 'logits'
@@ -48,6 +49,11 @@ export interface TileVariant {
   /** Whether any row wants its best tokens by logit. */
   isListed: boolean
 }
+
+/** Where the raw logits of a tile come from: the file that fills a tile, with what it needs. */
+export type TileSource = (
+  variant: TileVariant,
+) => Pick<Kernel, 'sources' | 'constants' | 'usesSubgroups'>
 
 const CHUNKS: Record<ChunkFormat, readonly string[]> = {
   f32: CHUNKS_F32,
@@ -96,46 +102,53 @@ export function mergeSampleKernel({ workgroup }: Tuning): Kernel {
  * @returns Its parts; the kernel adds its label and bindings.
  */
 export function tileParts(
-  { tuning, layout, hidden, rows, noiseScheme, isListed }: TileVariant,
+  variant: TileVariant,
   main: readonly string[],
 ): Pick<Kernel, 'sources' | 'constants' | 'usesSubgroups'> {
-  const { workgroup, tile, subgroup } = tuning
-  const common = {
-    WORKGROUP: workgroup,
-    TILE: tile,
+  const { tuning, rows, noiseScheme, isListed } = variant
+  const source = variant.source(variant)
+  const constants = {
+    WORKGROUP: tuning.workgroup,
+    TILE: tuning.tile,
     ROWS: rows,
     NOISE_VLLM: noiseScheme === 'vllm',
     TOP: isListed ? LIST_ENTRIES : 0,
+    ...source.constants,
   }
-  if (layout === 'logits') {
-    return {
-      sources: [...main, ...SOURCE_LOGITS],
-      constants: { ...common, LOGITS_F16: hidden === 'f16' },
-    }
-  }
-  const lanes = chooseLanes(tuning, layout.numChunks)
-  const walk = layout.numBlocks > 0 ? tuning.quantised : tuning.dense
+  return { ...source, sources: [...main, ...source.sources], constants }
+}
+
+/** Raw logits by products of hidden states and weights; the layout is that of the weights. */
+export const productSource: TileSource = ({ tuning, layout, hidden }) => {
+  const { chunk, numChunks, numBlocks, scaleBytes, offset, zeroPoint } = layout as StorageLayout
+  const { workgroup, tile, subgroup } = tuning
+  const lanes = chooseLanes(tuning, numChunks)
+  const walk = numBlocks > 0 ? tuning.quantised : tuning.dense
   // As many tokens as a thread may take without idling a part of the workgroup.
   const tokens = Math.max(1, Math.min(walk.tokens, Math.floor((tile * lanes) / workgroup)))
   return {
     sources: [
-      ...CHUNKS[layout.chunk],
+      ...CHUNKS[chunk],
       ...(hidden === 'f16' ? HIDDEN_F16 : HIDDEN_F32),
       ...(subgroup > 1 ? SUBGROUPS_SHUFFLE : SUBGROUPS_NONE),
-      ...main,
       ...SOURCE_PRODUCT,
     ],
     usesSubgroups: subgroup > 1,
     constants: {
-      ...common,
       LANES: lanes,
       TOKENS: tokens,
       UNROLL: walk.unroll,
-      NUM_CHUNKS: layout.numChunks,
+      NUM_CHUNKS: numChunks,
       SUBGROUP: subgroup,
-      SCALE_F32: layout.scaleBytes === 4,
-      OFFSET_FORMAT: OFFSET_NUMBERS[layout.offset],
-      ZERO_POINT: layout.zeroPoint,
+      SCALE_F32: scaleBytes === 4,
+      OFFSET_FORMAT: OFFSET_NUMBERS[offset],
+      ZERO_POINT: zeroPoint,
     },
   }
 }
+
+/** Raw logits that lie in memory. */
+export const logitsSource: TileSource = ({ hidden }) => ({
+  sources: SOURCE_LOGITS,
+  constants: { LOGITS_F16: hidden === 'f16' },
+})

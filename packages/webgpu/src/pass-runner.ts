@@ -12,7 +12,7 @@ import { MAP_MODE_READ } from './gpu-constants.ts'
 import type { BufferRange, GpuHead } from './gpu-head.ts'
 import type { PlacedRows } from './gpu-rows.ts'
 import type { CompiledKernel, Kernel } from './kernel.ts'
-import type { TileVariant } from './kernels.ts'
+import type { TileSource, TileVariant } from './kernels.ts'
 import { Workspace } from './workspace.ts'
 
 /** Hidden states or logits of a call: in memory, or in a buffer of the device. */
@@ -34,9 +34,17 @@ export class PassRunner {
   readonly noiseScheme: NoiseScheme
   readonly workspace: Workspace
   readonly #state: DeviceState
+  readonly #source: TileSource
 
-  constructor(state: DeviceState, head: GpuHead, noiseScheme: NoiseScheme) {
+  /**
+   * @param state - The device.
+   * @param head - What is sampled from; stays the caller's.
+   * @param source - Where the head's raw logits come from.
+   * @param noiseScheme - Noise of every draw.
+   */
+  constructor(state: DeviceState, head: GpuHead, source: TileSource, noiseScheme: NoiseScheme) {
     this.#state = state
+    this.#source = source
     this.head = head
     this.noiseScheme = noiseScheme
     this.workspace = new Workspace(state.device)
@@ -100,6 +108,7 @@ export class PassRunner {
     let numRows = 1
     while (numRows < tasks.length && numRows < tuning.maxRows) numRows *= 2
     const common = {
+      source: this.#source,
       tuning,
       hidden: 'data' in rows ? 'f32' : rows.format,
       rows: numRows,

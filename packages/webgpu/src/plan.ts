@@ -29,9 +29,9 @@ export function isFiltered({ temperature, topK, topP, minP }: RowParams): boolea
   return temperature > 0 && (topK > 0 || topP < 1 || minP > 0)
 }
 
-/** Whether a row needs its best tokens by rank: for a filter, or for its most likely tokens. */
+/** Whether a row needs `ranking/`: for a filter, its most likely tokens, or log-probabilities of raw logits. */
 export function isRanked(row: RowParams): boolean {
-  return isFiltered(row) || row.logprobs > 0
+  return isFiltered(row) || row.logprobs > 0 || row.logprobsMode === 'raw'
 }
 
 /**
@@ -71,13 +71,13 @@ export function planPasses(
 }
 
 /**
- * The tasks of a pass; notes in each share which are its own.
+ * The tasks of a pass, in the order of its shares; notes in each share which is its own.
  *
  * @param shares - Shares of the pass.
- * @returns Tasks in the order of the shares, then those of raw logits.
+ * @returns The tasks; those of raw logits come behind them, see `ranking/raw-tasks.ts`.
  */
 export function makeTasks(shares: readonly Share[]): Task[] {
-  const tasks = shares.map((share, index): Task => {
+  return shares.map((share, index): Task => {
     share.task = index
     const { row, params } = share
     const filtered = isFiltered(params)
@@ -88,17 +88,4 @@ export function makeTasks(shares: readonly Share[]): Task[] {
       ...{ boundary: null, pivots: [] },
     }
   })
-  shares.forEach((share) => {
-    if (share.params.logprobsMode !== 'raw') return
-    // The mass and the ranking of the raw logits come from a task that draws nothing.
-    const numReported = Math.min(share.params.logprobs, LIST_CAPACITY)
-    share.rawTask = tasks.length
-    const task = tasks[share.task] as Task
-    task.massTask = share.rawTask
-    tasks.push({
-      ...{ ...task, isRaw: true, numDraws: 0, massTask: share.rawTask, isFiltered: false },
-      ...{ isListed: numReported > 0, numReported },
-    })
-  })
-  return tasks
 }

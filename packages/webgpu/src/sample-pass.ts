@@ -5,10 +5,9 @@
  */
 import type { DestinationWords, Task } from './call-layout.ts'
 import type { BufferRange } from './gpu-head.ts'
-import { ENTRY_WORDS, LIST_ENTRIES, mergeSampleKernel, tileSampleKernel } from './kernels.ts'
+import { mergeSampleKernel, tileSampleKernel } from './kernels.ts'
 import type { Ranking } from './load-ranking.ts'
 import { type PassRunner, type RowSource, whole } from './pass-runner.ts'
-import type { WorkspaceName } from './workspace.ts'
 
 /** Where token ids go. */
 export interface Destination extends DestinationWords {
@@ -59,62 +58,52 @@ export async function runSamplePass(
   rows: RowSource,
   { planes, destination, ranking, repeats = 1 }: SamplePassOptions,
 ): Promise<PassResult> {
-  const { workspace, noiseScheme } = runner
+  const { workspace } = runner
   const { numTiles, tuning } = runner.head
   const call = runner.encode(tasks, rows, destination ?? undefined)
-  const { numSlots, numLists, reportWords } = call
-  const [tiles, mergeSample, mergeLists] = await Promise.all([
+  const { numSlots, numLists } = call
+  const [tiles, mergeSample, lists] = await Promise.all([
     runner.compileTiles(tasks, rows, numLists > 0, tileSampleKernel),
     runner.compile(mergeSampleKernel(tuning)),
-    numLists > 0 && ranking !== null
-      ? runner.compile(ranking.mergeListsKernel(tuning, noiseScheme))
-      : null,
+    ranking === null ? null : ranking.prepareLists(runner, tasks, call, planes === 2),
   ])
   const sizes = {
     candidates: numSlots * numTiles * 16,
     masses: tasks.length * numTiles * 16,
-    lists: numLists * numTiles * LIST_ENTRIES * ENTRY_WORDS * 4,
+    lists: lists?.listBytes ?? 0,
     results: numSlots * 24,
-    reports: numLists * reportWords * 4,
   }
-  const readsReports = planes === 2 && tasks.some(({ numReported }) => numReported > 0)
   const planeBytes = numSlots * 4
   const drawBytes = planes * planeBytes
-  const readBytes = drawBytes + (readsReports ? sizes.reports : 0)
-  const allocated = Object.values(sizes).reduce((sum, size) => sum + size, 0)
-  const bytes = await runner.run(allocated, readBytes, (encoder, staging) => {
+  const reportBytes = lists?.readBytes ?? 0
+  const allocated = Object.values(sizes).reduce((sum, size) => sum + size, reportBytes)
+  const bytes = await runner.run(allocated, drawBytes + reportBytes, (encoder, staging) => {
     const callRange = runner.writeCall(call)
-    const range = (name: WorkspaceName & keyof typeof sizes): BufferRange =>
-      whole(workspace.get(name, sizes[name]))
-    const [candidates, masses, lists] = [range('candidates'), range('masses'), range('lists')]
-    const [results, reports] = [range('results'), range('reports')]
+    const [candidates, masses, listed, results] = (
+      ['candidates', 'masses', 'lists', 'results'] as const
+    ).map((name) => whole(workspace.get(name, sizes[name]))) as FourRanges
     const hidden = runner.placeRows(encoder, rows)
     const pass = encoder.beginComputePass({ label: 'flashsampling sample' })
     // Without a destination, something must be bound in its place that nothing else of the kernel uses.
     const memory = destination?.range ?? whole(workspace.get('unused', 16))
     const merged = [callRange, candidates, masses, results, memory]
     for (let repeat = 0; repeat < repeats; repeat++) {
-      runner.dispatchTiles(pass, tiles, callRange, hidden, [candidates, masses, lists])
+      runner.dispatchTiles(pass, tiles, callRange, hidden, [candidates, masses, listed])
       if (numSlots > 0) runner.dispatch(pass, mergeSample, merged, [numSlots, 1])
-      if (mergeLists !== null) {
-        runner.dispatch(pass, mergeLists, [...merged, lists, reports], [numLists, 1])
-      }
+      lists?.merge(pass, [...merged, listed])
     }
     pass.end()
     if (staging === null) return
     if (drawBytes > 0) encoder.copyBufferToBuffer(results.buffer, 0, staging, 0, drawBytes)
-    if (readsReports) {
-      encoder.copyBufferToBuffer(reports.buffer, 0, staging, drawBytes, sizes.reports)
-    }
+    lists?.copyReports(encoder, staging, drawBytes)
   })
   const plane = (index: number): ArrayBuffer =>
     bytes.slice(index * planeBytes, index < planes ? (index + 1) * planeBytes : 0)
   return {
     tokenIds: new Int32Array(plane(0)),
     logprobs: new Float32Array(plane(1)),
-    reports:
-      readsReports && ranking !== null
-        ? ranking.readReports(bytes.slice(drawBytes), numLists, reportWords)
-        : [],
+    reports: lists?.readReports(bytes.slice(drawBytes)) ?? [],
   }
 }
+
+type FourRanges = [BufferRange, BufferRange, BufferRange, BufferRange]

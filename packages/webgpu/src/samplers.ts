@@ -22,6 +22,7 @@ import { BUFFER_USAGE } from './gpu-constants.ts'
 import { logitsHead, uploadHead } from './gpu-head.ts'
 import { checkBuffer, type GpuRows, placeRows, type RowShape } from './gpu-rows.ts'
 import { type CheckedDestination, type DrawOptions, GpuSession } from './gpu-session.ts'
+import { logitsSource, productSource } from './kernels.ts'
 import type { RowSource } from './pass-runner.ts'
 import { isFiltered } from './plan.ts'
 
@@ -129,7 +130,7 @@ export async function createLmHeadSampler(options: {
   checkNoiseScheme(noiseScheme)
   state.checkAlive()
   const head = await uploadHead(state, shards)
-  return new FusedSampler(state, new GpuSession(state, head, noiseScheme))
+  return new FusedSampler(state, new GpuSession(state, head, productSource, noiseScheme))
 }
 
 /**
@@ -157,7 +158,7 @@ export async function createLogitsSampler(options: {
   checkNoiseScheme(noiseScheme)
   state.checkAlive()
   const head = await logitsHead(state, vocabSize)
-  return new StoredLogitsSampler(state, new GpuSession(state, head, noiseScheme))
+  return new StoredLogitsSampler(state, new GpuSession(state, head, logitsSource, noiseScheme))
 }
 
 const CREATE = 'create a sampler'

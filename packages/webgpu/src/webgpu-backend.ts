@@ -12,6 +12,7 @@ import type {
 import { DeviceState } from './device-state.ts'
 import { uploadHead } from './gpu-head.ts'
 import { GpuSession } from './gpu-session.ts'
+import { productSource } from './kernels.ts'
 
 const CAPABILITIES: BackendCapabilities = {
   dtypes: ['f32', 'f16', 'bf16', 'q8_0', 'q4_0', 'q4_1', 'q6_k', 'nbits4', 'nbits8'],
@@ -50,7 +51,7 @@ export function createWebGpuBackend(device: GPUDevice): WebGpuBackend {
     async createSession({ shards, noiseScheme }: SessionOptions): Promise<BackendSession> {
       state.checkAlive()
       const head = await uploadHead(state, shards)
-      return new GpuSession(state, head, noiseScheme)
+      return new GpuSession(state, head, productSource, noiseScheme)
     },
   }
 }

@@ -5,5 +5,5 @@
  * @module
  */
 export { finishPass } from './finish-pass.ts'
-export { mergeListsKernel } from './kernels.ts'
-export { readReports } from './ranked-lists.ts'
+export { prepareLists } from './list-stage.ts'
+export { addRawTasks } from './raw-tasks.ts'

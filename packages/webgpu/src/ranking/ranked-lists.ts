@@ -1,11 +1,10 @@
 /**
- * What a pass with lists left on the GPU: reports, lists, masses and best scores.
+ * What a pass with lists left on the GPU: lists, masses and best scores.
  *
  * @module
  */
 import { ENTRY_WORDS, LIST_ENTRIES } from '../kernels.ts'
 import type { PassRunner } from '../pass-runner.ts'
-import type { Report } from '../sample-pass.ts'
 
 /** The token with the best score of each draw, whether or not it passes the filters. */
 export interface BestScores {
@@ -22,39 +21,8 @@ export interface GpuListEntry {
   rawLogit: number
 }
 
-/** Number of tokens of a report that the lists do not hold. */
-const REPORT_OPEN = 0xffff_ffff
-
 /** Lowest finite fp32 value: what the kernels write for a token that cannot be drawn. */
 const DEAD = -3.4028234663852886e38
-
-/**
- * Reads the reports of a pass.
- *
- * @param bytes - What was read back.
- * @param numLists - Lists of the pass.
- * @param reportWords - Words of a report.
- * @returns One entry a list; `null` where the lists hold too little.
- */
-export function readReports(
-  bytes: ArrayBuffer,
-  numLists: number,
-  reportWords: number,
-): (Report | null)[] {
-  const words = new Uint32Array(bytes)
-  const values = new Float32Array(bytes)
-  return Array.from({ length: numLists }, (_, list) => {
-    const at = list * reportWords
-    const count = words[at] as number
-    if (count === REPORT_OPEN) return null
-    const report: Report = { tokenIds: [], logprobs: [] }
-    for (let i = 0; i < count; i++) {
-      report.tokenIds.push(words[at + 1 + 2 * i] as number)
-      report.logprobs.push(values[at + 2 + 2 * i] as number)
-    }
-    return report
-  })
-}
 
 /**
  * Reads the best scores of the pass before this call.

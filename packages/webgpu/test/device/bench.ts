@@ -15,6 +15,7 @@ import { type CheckedShard, normalizeParams } from '@flashsampling/core'
 import { DeviceState } from '../../src/device-state.ts'
 import { BUFFER_USAGE } from '../../src/gpu-constants.ts'
 import { type GpuHead, type HeadPiece, uploadHead } from '../../src/gpu-head.ts'
+import { productSource } from '../../src/kernels.ts'
 import { loadRanking } from '../../src/load-ranking.ts'
 import { PassRunner } from '../../src/pass-runner.ts'
 import { makeTasks, planPasses } from '../../src/plan.ts'
@@ -153,7 +154,7 @@ async function time(
   batchSize: number,
   params: { topK?: number; topP?: number },
 ): Promise<{ gpu: number[]; call: number[] }> {
-  const runner = new PassRunner(state, head, 'flash')
+  const runner = new PassRunner(state, head, productSource, 'flash')
   const ranking = await loadRanking()
   const rows = Array.from({ length: batchSize }, (_, row) =>
     normalizeParams({ seed: BigInt(row), position: 1, temperature: 0.8, ...params }, vocabSize),

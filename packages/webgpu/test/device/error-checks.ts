@@ -15,7 +15,7 @@ import {
   DeviceLostError,
   type LogitsSampler,
 } from '../../src/index.ts'
-import { tileSampleKernel } from '../../src/kernels.ts'
+import { logitsSource, tileSampleKernel } from '../../src/kernels.ts'
 import { PassRunner } from '../../src/pass-runner.ts'
 import type { Check } from './check.ts'
 import { equal, isTrue, rejects } from './expect.ts'
@@ -228,9 +228,9 @@ export const ERROR_CHECKS: readonly Check[] = [
       const device = await context.shared()
       const state = DeviceState.of('test', device)
       const head = await logitsHead(state, 4)
-      const runner = new PassRunner(state, head, 'flash')
+      const runner = new PassRunner(state, head, logitsSource, 'flash')
       const kernel = tileSampleKernel({
-        ...{ tuning: head.tuning, layout: 'logits', hidden: 'f32', rows: 1 },
+        ...{ source: logitsSource, tuning: head.tuning, layout: 'logits', hidden: 'f32', rows: 1 },
         ...{ noiseScheme: 'flash', isListed: false },
       })
       // Without the file that gives fill_tile().
