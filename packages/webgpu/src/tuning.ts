@@ -34,15 +34,16 @@ export interface Tuning {
 
 /** Shapes by class of adapter; the first whose expression matches the adapter's description. */
 export const TUNING_CLASSES: readonly (Omit<Tuning, 'subgroup'> & { matches: RegExp })[] = [
-  // One core works on a workgroup, four lanes at a time.
+  // One core works on a workgroup, four threads at a time. Whatever these four exchange with others costs a switch of
+  // coroutines: docs/findings/webgpu-software.md.
   {
     name: 'software',
     matches: /swiftshader|llvmpipe|cpu/,
-    workgroup: 64,
-    maxLanes: 4,
-    tile: 64,
-    dense: { tokens: 4, unroll: 1 },
-    quantised: { tokens: 4, unroll: 2 },
+    workgroup: 8,
+    maxLanes: 1,
+    tile: 128,
+    dense: { tokens: 8, unroll: 1 },
+    quantised: { tokens: 8, unroll: 1 },
     maxRows: 8,
   },
   {

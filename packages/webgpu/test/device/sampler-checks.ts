@@ -214,6 +214,27 @@ export const SAMPLER_CHECKS: readonly Check[] = [
     },
   },
   {
+    name: 'logits: cuts a vocabulary of equal logits in order of its ids',
+    async run(context) {
+      const device = await context.shared()
+      const vocabSize = 5003
+      const batchSize = 8
+      const zeros = new Float32Array(vocabSize)
+      const logits = uploadRows(device, new Float32Array(batchSize * vocabSize), vocabSize)
+      const sampler = context.keep(await createLogitsSampler({ device, vocabSize }))
+      // Half a token of mass lies between p and either neighbour; more tokens are equal than any list holds.
+      for (const filter of [{ topP: 10.5 / vocabSize }, { topP: 0.5 }, { topK: 300 }]) {
+        const params = Array.from({ length: batchSize }, (_, row) => ({
+          ...{ seed: 77n, position: row },
+          ...filter,
+        }))
+        const { tokenIds } = await sampler.sample({ logits, params })
+        const expected = params.map((row) => sampleFromLogits(zeros, row).tokenId)
+        equal([...tokenIds], expected, `tokens of ${JSON.stringify(filter)}`)
+      }
+    },
+  },
+  {
     name: 'destination: gets -1 and -2 for rows without a valid draw',
     async run(context) {
       const device = await context.shared()
