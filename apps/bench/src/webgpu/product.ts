@@ -6,6 +6,7 @@
 import type { WebGpuHead, WebGpuRows } from './contender.ts'
 import { type DeviceClass, Kernel, USAGE, upload } from './gpu.ts'
 import { splitQ8Blocks } from './heads.ts'
+import { type ProductCut, productMain } from './product-shader.ts'
 import PRODUCT from './shaders/product.wgsl'
 
 const FORMATS = {
@@ -42,7 +43,7 @@ export class LogitsProduct {
   readonly vocabSize: number
   readonly #device: GPUDevice
   readonly #head: WebGpuHead
-  readonly #cut: { lanes: number; tokens: number; workgroup: number; shuffle: boolean }
+  readonly #cut: ProductCut
   readonly #weight: GPUBuffer
   readonly #scales: GPUBuffer
   readonly #kernels = new Map<number, Kernel>()
@@ -61,9 +62,15 @@ export class LogitsProduct {
     this.#weight = weight
     this.#scales = scales
     this.vocabSize = head.vocabSize
-    const lanes = isSoftware ? 4 : 32
-    const workgroup = isSoftware ? 64 : 256
-    this.#cut = { lanes, tokens: 4, workgroup, shuffle: subgroup >= lanes }
+    // The fastest cuts found: docs/findings/webgpu-products.md and webgpu-software.md.
+    const isQuantised = head.dtype === 'q8_0' || head.dtype === 'nbits4'
+    const lanes = isSoftware ? 1 : 32
+    this.#cut = {
+      lanes,
+      tokens: isQuantised && !isSoftware ? 4 : 8,
+      workgroup: isSoftware ? 8 : 128,
+      shuffle: lanes > 1 && subgroup >= lanes,
+    }
   }
 
   /**
@@ -152,7 +159,7 @@ export class LogitsProduct {
 
   #compile(rows: number): Promise<Kernel> {
     const { dtype } = this.#head
-    const { lanes, tokens, workgroup, shuffle } = this.#cut
+    const { lanes, workgroup, shuffle } = this.#cut
     const { number, word, load } = FORMATS[dtype]
     const source = [
       shuffle ? 'enable subgroups;\n' : '',
@@ -161,12 +168,11 @@ export class LogitsProduct {
       'fn shuffle_xor(value: f32, offset: u32) -> f32 {\n',
       shuffle ? '  return subgroupShuffleXor(value, offset);\n}\n' : '  return value;\n}\n',
       PRODUCT,
+      productMain(this.#cut, rows, dtype === 'q8_0' || dtype === 'nbits4'),
     ].join('')
     return Kernel.compile(this.#device, 'logits product', source, {
       FORMAT: number,
       LANES: lanes,
-      TOKENS: tokens,
-      ROWS: rows,
       WORKGROUP: workgroup,
       SHUFFLE: shuffle,
     })
