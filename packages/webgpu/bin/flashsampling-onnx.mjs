@@ -92,7 +92,8 @@ function inspect(bytes, logitsOutput) {
     ...(hiddenStatesOutput === null ? [] : [`hidden   ${hiddenStatesOutput}, an output already`]),
     head === null
       ? `head     none: ${headProblem}`
-      : `head     ${head.op} ${head.dtype} [${head.vocabSize}, ${head.hiddenSize}], ` +
+      : `head     ${head.op} ${head.dtype} [${head.vocabSize}, ${head.hiddenSize}]` +
+        `${head.hasBias ? ' with a bias' : ''}${head.logitScale === 1 ? '' : ` times ${head.logitScale}`}, ` +
         `from ${head.hiddenStatesTensor} (${head.hiddenStatesType}) to ${head.logitsOutput}`,
   ]
   process.stdout.write(`${lines.join('\n')}\n`)

@@ -13,6 +13,7 @@ import {
   parseModel,
   tensorsReadBy,
 } from './graph.ts'
+import { headStart, hiddenTail, nodeField } from './hidden-tail.ts'
 import { tensorByteLength } from './tensor-data.ts'
 import { concatBytes, encode, messageField, readFields } from './wire.ts'
 
@@ -55,7 +56,7 @@ export interface CutOnnxModel {
   hiddenStatesType: 'float32' | 'float16'
   /** Tokens of the head. */
   vocabSize: number
-  /** Width of a hidden state, elements. */
+  /** Width of the body's hidden states, elements; the ones behind them included, where the head has a bias. */
   hiddenSize: number
   /** What to copy into new files, if `externalData` names them. */
   copies: ExternalDataCopy[]
@@ -65,7 +66,9 @@ export interface CutOnnxModel {
  * Cuts the LM head off a model: the body computes hidden states and, as before, keys and values; a sampler takes the head.
  *
  * What the file holds beside the cut (metadata, functions, other outputs) stays as it is, byte for byte. A weight that the
- * head shares with the embedding is in both parts.
+ * head shares with the embedding is in both parts. Where logits are the product times a number, the body multiplies hidden
+ * states by it; where a bias is added, hidden states end in ones, which multiply the column that
+ * {@link readOnnxLmHead} makes of it.
  *
  * @param model - The ONNX file.
  * @param options - Names of outputs and files.
@@ -81,7 +84,9 @@ export function cutOnnxLmHead(
   const parsed = parseModel(model)
   const found = findHead(parsed, options.logitsOutput)
   const hiddenStatesOutput = options.hiddenStatesOutput ?? 'hidden_states'
-  if (hiddenStatesOutput !== found.hiddenTensor && parsed.producers.has(hiddenStatesOutput)) {
+  const isOutputAsItIs = found.scale === 1 && found.bias === null
+  const isItself = hiddenStatesOutput === found.hiddenTensor && isOutputAsItIs
+  if (!isItself && isTaken(parsed, hiddenStatesOutput)) {
     const rule = 'a name that no other tensor of the model has'
     throw invalidArgument('cut the LM head', 'hiddenStatesOutput', rule, hiddenStatesOutput)
   }
@@ -93,9 +98,15 @@ export function cutOnnxLmHead(
     hiddenStatesOutput,
     hiddenStatesType: found.hiddenDataType === 1 ? 'float32' : 'float16',
     vocabSize: found.vocabSize,
-    hiddenSize: found.hiddenSize,
+    hiddenSize: found.hiddenSize + found.paddedColumns,
     copies: [...bodyData.copies, ...headData.copies],
   }
+}
+
+function isTaken({ producers, initializers, inputs }: OnnxModel, name: string): boolean {
+  return (
+    producers.has(name) || initializers.has(name) || inputs.some((input) => input.name === name)
+  )
 }
 
 function writeBody(
@@ -106,7 +117,7 @@ function writeBody(
 ): Uint8Array<ArrayBuffer> {
   const others = model.outputs.filter((output) => output.name !== found.logitsOutput)
   const isThereAlready = found.hiddenTensor === name
-  const hidden = isThereAlready ? [] : [nodeField('Identity', found.hiddenTensor, name)]
+  const hidden = isThereAlready ? [] : hiddenTail(found, name)
   const kept = select(model, [...others.map((output) => output.name), found.hiddenTensor])
   const isOutput = isThereAlready && others.some((output) => output.name === name)
   const info = hiddenInfo(model, found, name)
@@ -128,15 +139,15 @@ function writeHead(
   name: string,
   data: ExternalData,
 ): Uint8Array<ArrayBuffer> {
-  const product = found.node.outputs[0] as string
+  const product = found.productTensor
   const kept = select(model, [product], found.hiddenTensor)
   const isLogits = product === 'logits'
   const isHidden = found.hiddenTensor === name
   const logits = messageField(OUTPUT, [encode((writer) => writeInfo(writer, 'logits', found))])
   return writeModel(model, [
-    ...(isHidden ? [] : [nodeField('Identity', name, found.hiddenTensor)]),
+    ...(isHidden ? [] : headStart(found, name)),
     ...kept.nodes.map((node) => node.raw),
-    ...(isLogits ? [] : [nodeField('Identity', product, 'logits')]),
+    ...(isLogits ? [] : [nodeField('Identity', [product], 'logits')]),
     ...kept.initializers.flatMap((tensor) => data.place(tensor)),
     encode((writer) => writer.writeStringField(GRAPH_NAME, 'lm_head')),
     ...messageField(INPUT, hiddenInfo(model, found, name)),
@@ -145,7 +156,6 @@ function writeHead(
 }
 
 const MODEL_GRAPH = 7
-const NODE = 1
 const GRAPH_NAME = 2
 const INITIALIZER = 5
 const INPUT = 11
@@ -186,21 +196,6 @@ function select(model: OnnxModel, wanted: readonly string[], given?: string): Se
   }
 }
 
-function nodeField(op: string, input: string, output: string): Uint8Array {
-  return encode((writer) => {
-    writer.writeMessage(
-      NODE,
-      (_: null, node: PbfWriter) => {
-        node.writeStringField(1, input)
-        node.writeStringField(2, output)
-        node.writeStringField(3, `flashsampling_${output}`)
-        node.writeStringField(4, op)
-      },
-      null,
-    )
-  })
-}
-
 /** `ValueInfoProto` of the hidden states: the logits' free dimensions where nothing but the product lies between. */
 function hiddenInfo(model: OnnxModel, found: FoundHead, name: string): Uint8Array[] {
   const logits = model.outputs.find((output) => output.name === found.logitsOutput)
@@ -218,7 +213,7 @@ function writeInfo(
     for (const row of rows ?? []) shape.writeBytesField(1, row)
     shape.writeBytesField(
       1,
-      encode((dim) => dim.writeVarintField(1, found.hiddenSize)),
+      encode((dim) => dim.writeVarintField(1, found.hiddenSize + found.paddedColumns)),
     )
   }
   const writeTensor = (_: null, tensor: PbfWriter): void => {

@@ -1,60 +1,46 @@
 /**
- * Finds the LM head: the last matrix product on the way to the logits, and the constants that it multiplies with.
+ * Finds the LM head: the last matrix product on the way to the logits, with what is done to it there.
  *
  * @module
  */
 import { UnsupportedOnnxModelError } from './errors.ts'
-import { dataTypeName, type OnnxModel, type OnnxNode, type OnnxTensor } from './graph.ts'
-import { readConstantIntegers } from './tensor-data.ts'
-
-/** A constant as an operation sees it: a tensor behind casts and transpositions. */
-export interface TracedConstant {
-  /** The tensor that is stored. */
-  tensor: OnnxTensor
-  /** `TensorProto.DataType` that the operation sees. */
-  dataType: number
-  /** Whether the operation sees its transpose. */
-  isTransposed: boolean
-}
-
-/** A dense head: `logits = hiddenStates · weight`. */
-export interface DenseHead {
-  kind: 'dense'
-  weight: TracedConstant
-  /** Whether the stored tensor is `[vocabSize, hiddenSize]` already. */
-  isRowMajor: boolean
-}
-
-/** A `MatMulNBits` head. */
-export interface NBitsHead {
-  kind: 'nbits'
-  bits: 4 | 8
-  blockSize: number
-  quants: TracedConstant
-  scales: TracedConstant
-  zeroPoints: TracedConstant | null
-}
+import { dataTypeName, type OnnxModel, type OnnxNode } from './graph.ts'
+import {
+  type HeadProduct,
+  PRODUCTS,
+  REMEDY,
+  readIntegerProduct,
+  readProduct,
+  unfitHead,
+} from './head-product.ts'
+import {
+  constantIntegers,
+  constantNumber,
+  type TracedConstant,
+  traceConstant,
+} from './trace-constant.ts'
 
 /** What {@link findHead} found. */
-export interface FoundHead {
+export interface FoundHead extends Omit<HeadProduct, 'hidden' | 'bias'> {
   /** The matrix product. */
   node: OnnxNode
   /** Tensor that it multiplies: the hidden states. */
   hiddenTensor: string
-  /** `TensorProto.DataType` of the hidden states. */
-  hiddenDataType: number
-  vocabSize: number
-  hiddenSize: number
+  /** The product, with the bias and without the scale. */
+  productTensor: string
   /** Graph output that the product ends in. */
   logitsOutput: string
-  /** Whether nothing but the product lies between hidden states and output. */
+  /** Whether the product has the rows of the output. */
   isDirect: boolean
-  storage: DenseHead | NBitsHead
+  /** Logits are the product times this. */
+  scale: number
+  /** What is added to the logits of each token; `null` when nothing is. */
+  bias: TracedConstant | null
+  /** Elements that follow hidden states so that the bias is a column of the weight: ones. */
+  paddedColumns: number
 }
 
 const ACTION = 'Cannot find the LM head of the ONNX model'
-const REMEDY =
-  'sample from its logits with createOnnxLogitsSampler(), or export it without the LM head'
 
 /**
  * Finds the LM head of a model.
@@ -66,15 +52,26 @@ const REMEDY =
  */
 export function findHead(model: OnnxModel, logitsOutput?: string): FoundHead {
   const output = chooseLogits(model, logitsOutput)
-  const { node, isDirect } = findProduct(model, output)
-  const { hidden, ...head } =
-    node.op === 'MatMulNBits' ? readNBits(model, node) : readDense(model, node)
+  const tail = findProduct(model, output)
+  const { node, product } = tail
+  const { hidden, bias: ownBias, ...head } = product
   const lastDim = model.outputs.find(({ name }) => name === output)?.dims?.at(-1)
   if (lastDim !== undefined && lastDim !== null && lastDim !== head.vocabSize) {
     const found = `${lastDim} logits of ${head.vocabSize}`
     throw unfitHead(node, 'makes as many logits as the model has tokens', found)
   }
-  return { node, hiddenTensor: hidden, logitsOutput: output, isDirect, ...head }
+  const biasName = tail.bias || ownBias
+  if (biasName !== '' && (tail.scale !== 1 || (tail.bias !== '' && ownBias !== ''))) {
+    const found = tail.scale === 1 ? 'two biases' : `a bias and the scale ${tail.scale}`
+    throw unfitHead(node, 'has a bias or a scale, not more', found)
+  }
+  const bias = biasName === '' ? null : readBias(model, node, product, biasName)
+  return {
+    ...head,
+    ...{ node, hiddenTensor: hidden, logitsOutput: output, bias },
+    ...{ productTensor: tail.productTensor, isDirect: tail.isDirect, scale: tail.scale },
+    paddedColumns: bias === null ? 0 : biasColumns(node, product),
+  }
 }
 
 function chooseLogits(model: OnnxModel, wanted: string | undefined): string {
@@ -92,39 +89,136 @@ function chooseLogits(model: OnnxModel, wanted: string | undefined): string {
   )
 }
 
-const PRODUCTS: Readonly<Record<string, string>> = {
-  MatMul: '',
-  Gemm: '',
-  FusedMatMul: 'com.microsoft',
-  MatMulNBits: 'com.microsoft',
-}
 /** Operations that may stand between the product and the output: they change neither values nor the vocabulary. */
 const TRANSPARENT = ['Cast', 'Identity', 'Reshape', 'Squeeze', 'Unsqueeze']
+/** Those among them, and others, that keep the rows as they are. */
+const KEEPING_ROWS = ['Cast', 'Identity', 'Mul', 'Div', 'Add']
 
-function findProduct(model: OnnxModel, output: string): { node: OnnxNode; isDirect: boolean } {
+/** What operations that cannot be fused do, for messages. */
+const MEANINGS: Readonly<Record<string, string>> = {
+  Tanh: 'which caps the logits',
+  If: 'a decoder of two branches: take the export with past keys and values alone',
+  QuantizeLinear: 'which rounds the logits',
+  MatMulBnb4: 'weights in a format of bitsandbytes: take an export with MatMulNBits',
+  DynamicQuantizeMatMul: 'fused when the model was optimised: take the file from before',
+  MatMulIntegerToFloat: 'fused when the model was optimised: take the file from before',
+  QLinearMatMul: 'which rounds hidden states and logits',
+}
+
+/** A product with what follows it on the way to the output. */
+interface Tail {
+  node: OnnxNode
+  product: HeadProduct
+  productTensor: string
+  isDirect: boolean
+  scale: number
+  /** Name of a bias that an operation of its own adds; empty when there is none. */
+  bias: string
+}
+
+function findProduct(model: OnnxModel, output: string): Tail {
   const passed: string[] = []
   // Known up to the first operation that changes it.
   let rank = model.outputs.find(({ name }) => name === output)?.dims?.length ?? null
+  let scale = 1
+  let bias = ''
+  let biased = ''
   for (let name = output; ; ) {
     const node = model.producers.get(name)
     if (node === undefined) throw unfit(output, [...passed, 'no operation'])
-    if (PRODUCTS[node.op] === node.domain) return { node, isDirect: passed.length === 0 }
-    passed.push(node.op)
-    const isRowChoice = choosesRows(model, node, rank)
-    if (node.domain !== '' || !(TRANSPARENT.includes(node.op) || isRowChoice)) {
-      const before = model.producers.get(node.inputs[0] ?? '')
-      throw unfit(output, before === undefined ? passed : [...passed, before.op])
+    const isDirect = passed.every((op) => KEEPING_ROWS.includes(op))
+    const rest = { productTensor: biased || name, isDirect, scale, bias }
+    if (PRODUCTS[node.op] === node.domain) {
+      return { node, product: readProduct(model, node), ...rest }
     }
-    if (node.op !== 'Cast' && node.op !== 'Identity') rank = null
-    name = node.inputs[0] ?? ''
+    const integer = node.domain === '' ? readIntegerProduct(model, node) : null
+    if (integer !== null) return { ...integer, ...rest }
+    passed.push(node.op)
+    const factor = bias === '' ? readFactor(model, node) : null
+    const term = scale === 1 && bias === '' ? readTerm(model, node) : null
+    if (factor !== null) {
+      scale *= factor.value
+      name = factor.of
+    } else if (term !== null) {
+      bias = term.constant
+      biased = name
+      name = term.of
+    } else {
+      const isKept = TRANSPARENT.includes(node.op) || choosesRows(model, node, rank)
+      if (node.domain !== '' || !isKept) {
+        const before = model.producers.get(node.inputs[0] ?? '')
+        throw unfit(output, before === undefined ? passed : [...passed, before.op])
+      }
+      if (node.op !== 'Cast' && node.op !== 'Identity') rank = null
+      name = node.inputs[0] ?? ''
+    }
   }
+}
+
+/** The factor of a multiplication with, or division by, one number. */
+function readFactor(model: OnnxModel, node: OnnxNode): { of: string; value: number } | null {
+  if (node.domain !== '' || (node.op !== 'Mul' && node.op !== 'Div')) return null
+  const [a = '', b = ''] = node.inputs
+  const right = constantNumber(model, b)
+  const isUsable = (value: number): boolean => Number.isFinite(value) && value > 0
+  if (right !== null) {
+    const value = node.op === 'Mul' ? right : 1 / right
+    return isUsable(value) ? { of: a, value } : null
+  }
+  const left = node.op === 'Mul' ? constantNumber(model, a) : null
+  return left !== null && isUsable(left) ? { of: b, value: left } : null
+}
+
+/** The constant of an addition. */
+function readTerm(model: OnnxModel, node: OnnxNode): { of: string; constant: string } | null {
+  if (node.domain !== '' || node.op !== 'Add') return null
+  const [a = '', b = ''] = node.inputs
+  if (traceConstant(model, b) !== null) return { of: a, constant: b }
+  return traceConstant(model, a) !== null ? { of: b, constant: a } : null
+}
+
+function readBias(
+  model: OnnxModel,
+  node: OnnxNode,
+  { storage, vocabSize }: HeadProduct,
+  name: string,
+): TracedConstant {
+  const bias = traceConstant(model, name)
+  const dims = bias?.tensor.dims ?? []
+  if (bias === null || dims.at(-1) !== vocabSize || dims.slice(0, -1).some((dim) => dim !== 1)) {
+    const found = bias === null ? `the bias ${name}` : `a bias of [${dims.join(', ')}]`
+    throw unfitHead(node, `adds one constant a token`, found)
+  }
+  // A dense head holds it in a column of its own type; others beside their scales, in fp32 if need be.
+  const type = bias.tensor.dataType
+  const fits =
+    type === 1 || type === 10
+      ? storage.kind !== 'dense' || [1, type].includes(storage.weight.tensor.dataType)
+      : false
+  if (!fits) {
+    const weights = storage.kind === 'dense' ? storage.weight.tensor.dataType : 1
+    const found = `a bias of ${dataTypeName(type)} and weights of ${dataTypeName(weights)}`
+    throw unfitHead(node, 'has a bias that the type of its weights holds', found)
+  }
+  return bias
+}
+
+/** Columns that the bias takes, of which it stands in the first: whole chunks of the kernels, or a block of its own. */
+function biasColumns(node: OnnxNode, { storage, hiddenSize }: HeadProduct): number {
+  const columns = storage.kind === 'dense' ? 8 : storage.blockSize
+  const isWhole = storage.kind === 'dense' || hiddenSize % columns === 0
+  if (isWhole && hiddenSize >= columns) return columns
+  const found = `a bias, ${hiddenSize} columns and blocks of ${columns}`
+  throw unfitHead(node, 'has whole blocks before the one that its bias takes', found)
 }
 
 function unfit(output: string, chain: readonly string[]): UnsupportedOnnxModelError {
   const found = chain.join(' <- ')
+  const meaning = chain.map((op) => MEANINGS[op]).find((text) => text !== undefined)
   return new UnsupportedOnnxModelError(
-    `${ACTION} as "${output}" must come from MatMul, Gemm or MatMulNBits, through ${TRANSPARENT.join(', ')} ` +
-      `or a Slice or Gather of positions at most: current origin is ${found}; ${REMEDY}`,
+    `${ACTION} as "${output}" must come from MatMul, Gemm or MatMulNBits, through ${TRANSPARENT.join(', ')}, ` +
+      'a Slice or Gather of positions, and a bias or a scale at most: ' +
+      `current origin is ${found}${meaning === undefined ? '' : `, ${meaning}`}; ${REMEDY}`,
     found,
   )
 }
@@ -141,147 +235,4 @@ function choosesRows(model: OnnxModel, node: OnnxNode, outputRank: number | null
   const axes = node.attributes.get('axes')?.integers ?? constantIntegers(model, node.inputs[3])
   const keeps = (axis: number): boolean => (axis < 0 ? axis < -1 : axis < outputRank - 1)
   return node.op === 'Slice' && axes !== null && axes.every(keeps)
-}
-
-function constantIntegers(model: OnnxModel, name: string | undefined): number[] | null {
-  const constant = traceConstant(model, name ?? '')
-  return constant === null ? null : readConstantIntegers(constant.tensor)
-}
-
-/**
- * Follows a tensor back to the constant it is made from, through casts, transpositions and identities.
- *
- * @param model - Parsed model.
- * @param name - Tensor.
- * @returns The constant; `null` when the tensor is none.
- */
-export function traceConstant(model: OnnxModel, name: string): TracedConstant | null {
-  const initializer = model.initializers.get(name)
-  if (initializer !== undefined) {
-    return { tensor: initializer, dataType: initializer.dataType, isTransposed: false }
-  }
-  const node = model.producers.get(name)
-  if (node === undefined || node.domain !== '') return null
-  if (node.op === 'Constant') {
-    const tensor = node.attributes.get('value')?.tensor
-    return tensor ? { tensor, dataType: tensor.dataType, isTransposed: false } : null
-  }
-  const source = traceConstant(model, node.inputs[0] ?? '')
-  if (source === null || node.op === 'Identity') return source
-  if (node.op === 'Cast') {
-    return { ...source, dataType: node.attributes.get('to')?.integer ?? 0 }
-  }
-  const swaps = (node.attributes.get('perm')?.integers ?? [1, 0]).join() === '1,0'
-  if (node.op !== 'Transpose' || !swaps) return null
-  return { ...source, isTransposed: !source.isTransposed }
-}
-
-type HeadParts = Omit<FoundHead, 'node' | 'hiddenTensor' | 'logitsOutput' | 'isDirect'> & {
-  hidden: string
-}
-
-function readDense(model: OnnxModel, node: OnnxNode): HeadParts {
-  const attribute = (name: string): number => node.attributes.get(name)?.integer ?? 0
-  const [hidden = '', weightName = '', bias = ''] = node.inputs
-  const weight = traceConstant(model, weightName)
-  if (weight === null) {
-    const origin = model.producers.get(weightName)?.op ?? 'an input of the model'
-    throw unfitHead(node, `multiplies with constants of the model`, `weights from ${origin}`)
-  }
-  if (node.op === 'Gemm' && bias !== '') throw unfitHead(node, 'adds nothing', `the bias ${bias}`)
-  const alpha = node.attributes.get('alpha')
-  if (alpha !== undefined && alpha.float !== 1) {
-    throw unfitHead(node, 'scales by 1', `alpha ${alpha.float}`)
-  }
-  if (
-    attribute('transA') !== 0 ||
-    attribute('transBatchA') !== 0 ||
-    attribute('transBatchB') !== 0
-  ) {
-    throw unfitHead(node, 'takes hidden states as they are', 'a transposition of them')
-  }
-  const dims = weight.tensor.dims.slice(weight.tensor.dims.findIndex((dim) => dim !== 1))
-  if (dims.length !== 2) {
-    throw unfitHead(node, 'has a matrix as weight', `the shape [${weight.tensor.dims.join(', ')}]`)
-  }
-  const [rows = 0, columns = 0] = dims
-  // MatMul takes [hiddenSize, vocabSize]; each transposition on the way turns what is stored around.
-  const isRowMajor = weight.isTransposed !== (attribute('transB') !== 0)
-  const [vocabSize, hiddenSize] = isRowMajor ? [rows, columns] : [columns, rows]
-  const hiddenDataType = weight.dataType
-  checkHiddenType(node, hiddenDataType)
-  checkWeightType(node, weight)
-  return {
-    hidden,
-    hiddenDataType,
-    vocabSize,
-    hiddenSize,
-    storage: { kind: 'dense', weight, isRowMajor },
-  }
-}
-
-function readNBits(model: OnnxModel, node: OnnxNode): HeadParts {
-  const attribute = (name: string): number => node.attributes.get(name)?.integer ?? 0
-  const [hidden = '', quantsName = '', scalesName = '', zerosName = '', order = '', bias = ''] =
-    node.inputs
-  const bits = attribute('bits') || 4
-  if (bits !== 4 && bits !== 8) throw unfitHead(node, 'has 4 or 8 bits', `${bits} bits`)
-  if (order !== '') throw unfitHead(node, 'keeps the order of columns', `the order ${order}`)
-  if (bias !== '') throw unfitHead(node, 'adds nothing', `the bias ${bias}`)
-  const constant = (name: string, role: string): TracedConstant => {
-    const traced = traceConstant(model, name)
-    if (traced === null || traced.isTransposed) {
-      throw unfitHead(node, `has ${role} that are constants of the model`, `"${name}"`)
-    }
-    return traced
-  }
-  const quants = constant(quantsName, 'quants')
-  const scales = constant(scalesName, 'scales')
-  const zeroPoints = zerosName === '' ? null : constant(zerosName, 'zero points')
-  const zerosType = zeroPoints?.tensor.dataType ?? 2
-  if (zerosType !== 2) {
-    throw unfitHead(node, 'packs zero points as uint8', `zero points of ${dataTypeName(zerosType)}`)
-  }
-  checkHiddenType(node, scales.dataType)
-  checkWeightType(node, scales)
-  return {
-    hidden,
-    hiddenDataType: scales.dataType,
-    vocabSize: attribute('N'),
-    hiddenSize: attribute('K'),
-    storage: {
-      kind: 'nbits',
-      bits,
-      blockSize: attribute('block_size'),
-      quants,
-      scales,
-      zeroPoints,
-    },
-  }
-}
-
-const FLOAT32 = 1
-const FLOAT16 = 10
-const BFLOAT16 = 16
-
-function checkHiddenType(node: OnnxNode, dataType: number): void {
-  if (dataType === FLOAT32 || dataType === FLOAT16) return
-  throw unfitHead(node, 'multiplies float32 or float16', dataTypeName(dataType))
-}
-
-/** Weights are stored in a type that the operation's own holds exactly. */
-function checkWeightType(node: OnnxNode, { tensor, dataType }: TracedConstant): void {
-  const stored = tensor.dataType
-  const widens = dataType === FLOAT32 && (stored === FLOAT16 || stored === BFLOAT16)
-  if (stored === dataType || widens) return
-  const [from, to] = [dataTypeName(stored), dataTypeName(dataType)]
-  throw unfitHead(node, 'takes weights as they are stored', `${from} cast to ${to}`)
-}
-
-function unfitHead(node: OnnxNode, rule: string, found: string): UnsupportedOnnxModelError {
-  return new UnsupportedOnnxModelError(
-    `Cannot use the LM head of the ONNX model as fused sampling needs a ${node.op} that ${rule}: ` +
-      `current one has ${found}; ${REMEDY}`,
-    found,
-  )
 }

@@ -23,6 +23,10 @@ export interface OnnxHeadInfo {
   logitsOutput: string
   /** Tensor of hidden states that the head starts from. */
   hiddenStatesTensor: string
+  /** Logits are the product times this; {@link cutOnnxLmHead} moves it into the body. */
+  logitScale: number
+  /** Whether a bias is added; {@link cutOnnxLmHead} lets hidden states end in ones for it. */
+  hasBias: boolean
 }
 
 /** What {@link inspectOnnxModel} tells of a model. */
@@ -71,13 +75,18 @@ export function inspectOnnxModel(
     const found = findHead(parsed, options.logitsOutput)
     const { storage, vocabSize, hiddenSize, logitsOutput, hiddenTensor } = found
     const dtype =
-      storage.kind === 'nbits'
-        ? (`nbits${storage.bits}` as const)
-        : (DENSE_DTYPES[dataTypeName(storage.weight.tensor.dataType)] as 'f32')
+      storage.kind === 'dense'
+        ? (DENSE_DTYPES[dataTypeName(storage.weight.tensor.dataType)] as 'f32')
+        : (`nbits${storage.bits}` as const)
     const hiddenStatesType =
       found.hiddenDataType === 1 ? ('float32' as const) : ('float16' as const)
     const head = { op: found.node.op, dtype, vocabSize, hiddenSize, hiddenStatesType, logitsOutput }
-    return { ...names, head: { ...head, hiddenStatesTensor: hiddenTensor }, headProblem: null }
+    const more = { logitScale: found.scale, hasBias: found.bias !== null }
+    return {
+      ...names,
+      head: { ...head, hiddenStatesTensor: hiddenTensor, ...more },
+      headProblem: null,
+    }
   } catch (error) {
     if (!(error instanceof UnsupportedOnnxModelError)) throw error
     return { ...names, head: null, headProblem: error.message }

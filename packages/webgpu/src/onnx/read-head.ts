@@ -3,10 +3,14 @@
  *
  * @module
  */
-import { bf16ToNumber, type LmHeadShard } from '@flashsampling/core'
-import { InvalidOnnxModelError, UnsupportedOnnxModelError } from './errors.ts'
-import { findHead, type NBitsHead } from './find-head.ts'
+import type { LmHeadShard } from '@flashsampling/core'
+import { readAffine } from './affine-head.ts'
+import { appendBias } from './bias-columns.ts'
+import { readScales, viewF32, viewU16 } from './element-views.ts'
+import { UnsupportedOnnxModelError } from './errors.ts'
+import { type FoundHead, findHead } from './find-head.ts'
 import { dataTypeName, type OnnxModelBytes, type OnnxTensor, parseModel } from './graph.ts'
+import type { NBitsHead } from './head-product.ts'
 import { type ExternalDataLoader, readTensorBytes } from './tensor-data.ts'
 
 /** Options of {@link readOnnxLmHead}. */
@@ -29,11 +33,12 @@ export interface OnnxLmHead extends LmHeadShard {
 }
 
 /**
- * Reads the LM head of a model: of `MatMul`, `Gemm` and `FusedMatMul` as f32, f16 or bf16, of `MatMulNBits` as `nbits4`
- * or `nbits8`.
+ * Reads the LM head of a model: of `MatMul`, `Gemm` and `FusedMatMul` as f32, f16 or bf16; of `MatMulNBits`, weights
+ * behind `DequantizeLinear` and `MatMulInteger` as `nbits4` or `nbits8`.
  *
- * Nothing is converted but the order of a weight that is stored as `[hiddenSize, vocabSize]`; where the order is right, the
- * result's arrays are views of `model`.
+ * No weight is rounded. Those that are stored as `[hiddenSize, vocabSize]` are turned around; where the order is right, the
+ * result's arrays are views of `model`. A bias becomes a column of the weight, so that `hiddenSize` is that of the body
+ * that {@link cutOnnxLmHead} writes: its hidden states end in ones.
  *
  * @param model - The ONNX file, also one that {@link cutOnnxLmHead} wrote.
  * @param options - Where files beside the model are read from, and which output or constant to take.
@@ -52,9 +57,28 @@ export async function readOnnxLmHead(
     if (tensor === undefined) throw missingInitializer(initializer, parsed.initializers)
     return readNamed(tensor, load)
   }
-  const { vocabSize, hiddenSize, storage } = findHead(parsed, options.logitsOutput)
+  const found = findHead(parsed, options.logitsOutput)
+  if (found.scale !== 1) {
+    throw new UnsupportedOnnxModelError(
+      `Cannot read the LM head as the logits of the ONNX model are its product times ${found.scale}, which cutting it ` +
+        'off moves into the hidden states: read it from the head that cutOnnxLmHead() wrote',
+      `the scale ${found.scale}`,
+    )
+  }
+  const head = await readStored(found, load)
+  if (found.bias === null) return head
+  const { tensor } = found.bias
+  const bias = readScales(tensor, await readTensorBytes(tensor, load))
+  return appendBias(head, bias, found.paddedColumns)
+}
+
+async function readStored(
+  { vocabSize, hiddenSize, storage }: FoundHead,
+  load: ExternalDataLoader | undefined,
+): Promise<OnnxLmHead> {
   const sizes = { vocabSize, hiddenSize }
   if (storage.kind === 'nbits') return { ...sizes, ...(await readNBits(storage, load)) }
+  if (storage.kind === 'affine') return readAffine(storage, vocabSize, hiddenSize, load)
   const { tensor } = storage.weight
   const { dtype, data } = await readDense(tensor, load)
   if (storage.isRowMajor) return { dtype, ...sizes, data }
@@ -122,29 +146,6 @@ async function readNBits(
       zeroPoints: zeroPoints ? await readTensorBytes(zeroPoints.tensor, load) : undefined,
     },
   }
-}
-
-function readScales(tensor: OnnxTensor, bytes: Uint8Array): Float32Array | Uint16Array {
-  const dtype = DENSE_DTYPES[tensor.dataType]
-  if (dtype === 'f32') return viewF32(bytes)
-  if (dtype === 'f16') return viewU16(bytes)
-  if (dtype === 'bf16') return Float32Array.from(viewU16(bytes), bf16ToNumber)
-  throw new InvalidOnnxModelError(
-    `Cannot read tensor "${tensor.name}" as scales must be float32, float16 or bfloat16: ` +
-      `current type is ${dataTypeName(tensor.dataType)}`,
-  )
-}
-
-/** The bytes as f32; copied only where they do not lie on a multiple of 4. */
-function viewF32(bytes: Uint8Array): Float32Array {
-  const aligned = bytes.byteOffset % 4 === 0 ? bytes : new Uint8Array(bytes)
-  return new Float32Array(aligned.buffer, aligned.byteOffset, aligned.length / 4)
-}
-
-/** The bytes as u16; copied only where they do not lie on a multiple of 2. */
-function viewU16(bytes: Uint8Array): Uint16Array {
-  const aligned = bytes.byteOffset % 2 === 0 ? bytes : new Uint8Array(bytes)
-  return new Uint16Array(aligned.buffer, aligned.byteOffset, aligned.length / 2)
 }
 
 /** Elements of a square that is turned around at a time: its lines stay in a first-level cache. */

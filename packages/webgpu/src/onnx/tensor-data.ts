@@ -3,6 +3,7 @@
  *
  * @module
  */
+import { bf16ToNumber, f16ToNumber } from '@flashsampling/core'
 import { InvalidOnnxModelError } from './errors.ts'
 import { dataTypeName, type ExternalPlace, type OnnxTensor } from './graph.ts'
 import { plainBytes, readFields, readIntegers } from './wire.ts'
@@ -28,14 +29,19 @@ const ELEMENT_BYTES: Readonly<Record<number, number>> = {
   16: 2,
 }
 
+/** uint4 and int4: two elements a byte, the lower half first. */
+const HALF_BYTE_TYPES = [21, 22]
+
 /**
  * Bytes that a tensor's dimensions ask for.
  *
- * @param tensor - Tensor of a type with whole bytes.
+ * @param tensor - Tensor of a type with whole or half bytes.
  * @returns Bytes.
  * @throws {InvalidOnnxModelError} when its type has none.
  */
 export function tensorByteLength(tensor: OnnxTensor): number {
+  const numElements = tensor.dims.reduce((product, dim) => product * dim, 1)
+  if (HALF_BYTE_TYPES.includes(tensor.dataType)) return Math.ceil(numElements / 2)
   const elementBytes = ELEMENT_BYTES[tensor.dataType]
   if (elementBytes === undefined) {
     throw new InvalidOnnxModelError(
@@ -43,7 +49,7 @@ export function tensorByteLength(tensor: OnnxTensor): number {
         `current type is ${dataTypeName(tensor.dataType)}`,
     )
   }
-  return tensor.dims.reduce((product, dim) => product * dim, elementBytes)
+  return numElements * elementBytes
 }
 
 /**
@@ -99,7 +105,8 @@ function readInline(tensor: OnnxTensor): Uint8Array {
     else if (field.number === INT32_DATA) for (const v of readIntegers(field)) integers.push(v)
   })
   if (integers.length === 0) return raw
-  const narrow = ELEMENT_BYTES[tensor.dataType]
+  // 4-bit elements too lie in it as whole bytes, of two elements each.
+  const narrow = HALF_BYTE_TYPES.includes(tensor.dataType) ? 1 : ELEMENT_BYTES[tensor.dataType]
   const array =
     narrow === 1
       ? Uint8Array.from(integers)
@@ -107,6 +114,23 @@ function readInline(tensor: OnnxTensor): Uint8Array {
         ? Uint16Array.from(integers)
         : Int32Array.from(integers)
   return new Uint8Array(array.buffer)
+}
+
+/**
+ * Reads a constant of one float.
+ *
+ * @param tensor - Tensor of the model.
+ * @returns Its value; `null` when it has several, is of another type or lies outside the model.
+ */
+export function readConstantNumber(tensor: OnnxTensor): number | null {
+  const { dataType, dims, external } = tensor
+  if (external !== null || dims.some((dim) => dim !== 1)) return null
+  if (dataType !== 1 && dataType !== 10 && dataType !== 16) return null
+  const bytes = readInline(tensor)
+  if (bytes.length !== tensorByteLength(tensor)) return null
+  const view = new DataView(bytes.buffer, bytes.byteOffset, bytes.byteLength)
+  if (dataType === 1) return view.getFloat32(0, true)
+  return (dataType === 10 ? f16ToNumber : bf16ToNumber)(view.getUint16(0, true))
 }
 
 /**

@@ -37,6 +37,34 @@ describe('flashsampling-onnx', () => {
     )
   })
 
+  it('tells of a scale or a bias', async () => {
+    const path = join(folder, 'm.onnx')
+    const write = (tail: 'Add' | 'Mul', length: number): void =>
+      writeFileSync(
+        path,
+        encodeModel({
+          nodes: [
+            { op: 'MatMul', inputs: ['x', 'w'], outputs: ['y'] },
+            { op: tail, inputs: ['y', 'c'], outputs: ['logits'] },
+          ],
+          initializers: [
+            { name: 'w', type: 'float32', dims: [8, 2], data: new Float32Array(16) },
+            { name: 'c', type: 'float32', dims: [length], data: new Float32Array(length).fill(3) },
+          ],
+          inputs: [{ name: 'x', type: 'float32', dims: ['batch', 8] }],
+          outputs: [{ name: 'logits', type: 'float32', dims: ['batch', 2] }],
+        }),
+      )
+    write('Mul', 1)
+    const scaled = await run('inspect', path)
+    expect(scaled.stdout).toContain('head     MatMul f32 [2, 8] times 3, from x (float32)')
+    write('Add', 2)
+    const biased = await run('inspect', path)
+    expect(biased.stdout).toContain('head     MatMul f32 [2, 8] with a bias, from x (float32)')
+    const { stdout } = await run('cut', path)
+    expect(stdout).toContain('hidden states: hidden_states, float32 [..., 16]; head: 2 tokens\n')
+  })
+
   it('writes body and head, and overwrites only when told to', async () => {
     const path = join(folder, 'tiny.onnx')
     const { bytes } = makeTinyDecoder('window', 'f32')

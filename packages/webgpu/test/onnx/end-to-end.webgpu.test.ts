@@ -121,6 +121,14 @@ const CASES: [string, GenerateOptions][] = [
     'keys and values kept, MatMulNBits of 4 bits with zero points',
     { ...single, head: 'nbits4', params: { temperature: 0.8, topP: 0.95 } },
   ],
+  [
+    'logits that are half of the product',
+    { ...window, head: 'f32', end: 'scaled', params: { temperature: 0.7 } },
+  ],
+  [
+    'keys and values kept, MatMulNBits of 4 bits with zero points and a bias',
+    { ...cached, head: 'nbits4', end: 'biased', params: {} },
+  ],
 ]
 
 describe('onnxruntime-web in Chromium on SwiftShader', () => {

@@ -16,6 +16,7 @@ export const DATA_TYPES = {
   float16: 10,
   bfloat16: 16,
   uint4: 21,
+  int4: 22,
 } as const
 
 export type DataType = keyof typeof DATA_TYPES
@@ -60,15 +61,19 @@ export interface Model {
   initializers: readonly Initializer[]
   inputs: readonly ValueInfo[]
   outputs: readonly ValueInfo[]
+  /** Version of ONNX's own operations. @defaultValue 17 */
+  opset?: number
 }
 
-/** Encodes a model with opset 17, and version 1 of the domain com.microsoft. */
+/** Encodes a model, with version 1 of the domain com.microsoft. */
 export function encodeModel(model: Model): Uint8Array<ArrayBuffer> {
   const pbf = new PbfWriter()
-  pbf.writeVarintField(1, 8)
+  const { opset = 17 } = model
+  // Version of the format: 10 is the first with types of 4 bits.
+  pbf.writeVarintField(1, opset > 17 ? 10 : 8)
   pbf.writeStringField(2, 'flashsampling-test')
   pbf.writeMessage(7, writeGraph, model)
-  pbf.writeMessage(8, writeOpset, { domain: '', version: 17 })
+  pbf.writeMessage(8, writeOpset, { domain: '', version: opset })
   pbf.writeMessage(8, writeOpset, { domain: 'com.microsoft', version: 1 })
   return pbf.finish().slice()
 }

@@ -3,44 +3,10 @@ import * as ort from 'onnxruntime-web'
 import { describe, expect, it } from 'vitest'
 import { inspectOnnxModel } from '../../src/onnx/inspect.ts'
 import { readOnnxLmHead } from '../../src/onnx/read-head.ts'
-import { type Attribute, encodeModel, type Initializer, type Node } from './onnx-writer.ts'
+import { columns, D, type Graph, headModel, matrix, node, rows, V } from './head-model.ts'
 import { type HeadKind, HIDDEN_SIZE, makeTinyDecoder, multiplyHead } from './tiny-decoder.ts'
 
 ort.env.wasm.numThreads = 1
-
-const V = 6
-const D = 4
-
-interface Graph {
-  nodes: Node[]
-  initializers: Initializer[]
-  /** Size of the last axis of the logits. */
-  vocabSize?: number | string
-  output?: string
-}
-
-/** A model that is nothing but a head of 6 tokens and 4 columns. */
-function headModel({ nodes, initializers, vocabSize = V, output = 'logits' }: Graph) {
-  return encodeModel({
-    nodes,
-    initializers,
-    inputs: [{ name: 'h', type: 'float32', dims: ['batch', 'sequence', D] }],
-    outputs: [{ name: output, type: 'float32', dims: ['batch', 'sequence', vocabSize] }],
-  })
-}
-
-function node(op: string, inputs: string[], output: string, more: Partial<Node> = {}): Node {
-  return { op, inputs, outputs: [output], ...more }
-}
-
-/** Row t, column d: 10 t + d. */
-const rows = Float32Array.from({ length: V * D }, (_, i) => 10 * Math.floor(i / D) + (i % D))
-/** The same, [D, V]. */
-const columns = Float32Array.from({ length: V * D }, (_, i) => 10 * (i % V) + Math.floor(i / V))
-
-function matrix(data: ArrayBufferView, dims: number[], more: Partial<Initializer> = {}) {
-  return { name: 'w', type: 'float32', dims, data, ...more } as Initializer
-}
 
 describe('readOnnxLmHead()', () => {
   it.each<HeadKind>(['f32', 'f16', 'f16-cast', 'tied', 'nbits4', 'nbits8'])(
@@ -220,150 +186,6 @@ describe('readOnnxLmHead()', () => {
     expect(tokenIds).toHaveLength(1)
   })
 
-  const plain = matrix(columns, [D, V])
-  const scaleOf = (value: number): Attribute => ({ float: value })
-  it.each<[string, Graph, string]>([
-    [
-      'soft-capped logits',
-      {
-        nodes: [
-          node('MatMul', ['h', 'w'], 'm'),
-          node('Div', ['m', 'cap'], 'd'),
-          node('Tanh', ['d'], 'logits'),
-        ],
-        initializers: [plain, { ...matrix(Float32Array.of(30), []), name: 'cap' }],
-      },
-      'current origin is Tanh <- Div; sample from its logits with createOnnxLogitsSampler()',
-    ],
-    [
-      'a bias',
-      {
-        nodes: [node('Gemm', ['h', 'w', 'b'], 'logits')],
-        initializers: [plain, { ...matrix(new Float32Array(V), [V]), name: 'b' }],
-      },
-      'needs a Gemm that adds nothing: current one has the bias b',
-    ],
-    [
-      'a scale',
-      {
-        nodes: [node('Gemm', ['h', 'w'], 'logits', { attributes: { alpha: scaleOf(0.5) } })],
-        initializers: [plain],
-      },
-      'needs a Gemm that scales by 1: current one has alpha 0.5',
-    ],
-    [
-      'a Slice of the vocabulary',
-      {
-        nodes: [node('MatMul', ['h', 'w'], 'm'), node('Slice', ['m', 'i', 'i', 'i'], 'logits')],
-        initializers: [plain, { name: 'i', type: 'int64', dims: [1], data: BigInt64Array.of(2n) }],
-      },
-      'current origin is Slice <- MatMul',
-    ],
-    [
-      'a Gather of the vocabulary',
-      {
-        nodes: [
-          node('MatMul', ['h', 'w'], 'm'),
-          node('Gather', ['m', 'i'], 'logits', { attributes: { axis: 2 } }),
-        ],
-        initializers: [plain, { name: 'i', type: 'int64', dims: [1], data: BigInt64Array.of(2n) }],
-      },
-      'current origin is Gather <- MatMul',
-    ],
-    [
-      'weights that are rounded',
-      {
-        nodes: [
-          node('Cast', ['w'], 'half', { attributes: { to: 10 } }),
-          node('MatMul', ['h', 'half'], 'logits'),
-        ],
-        initializers: [plain],
-      },
-      'needs a MatMul that takes weights as they are stored: current one has float32 cast to float16',
-    ],
-    [
-      'columns in another order',
-      {
-        nodes: [
-          node('MatMulNBits', ['h', 'w', 'w', '', 'g'], 'logits', {
-            domain: 'com.microsoft',
-            attributes: { bits: 4, K: D, N: V, block_size: 16 },
-          }),
-        ],
-        initializers: [plain],
-      },
-      'needs a MatMulNBits that keeps the order of columns: current one has the order g',
-    ],
-    [
-      'fewer logits than rows',
-      { nodes: [node('MatMul', ['h', 'w'], 'logits')], initializers: [plain], vocabSize: 5 },
-      'current one has 5 logits of 6',
-    ],
-    [
-      'quantised activations',
-      { nodes: [node('MatMulInteger', ['h', 'w'], 'logits')], initializers: [plain] },
-      'current origin is MatMulInteger',
-    ],
-    [
-      'weights that are computed',
-      {
-        nodes: [node('Exp', ['w'], 'e'), node('MatMul', ['h', 'e'], 'logits')],
-        initializers: [plain],
-      },
-      'needs a MatMul that multiplies with constants of the model: current one has weights from Exp',
-    ],
-    [
-      'weights of whole numbers',
-      {
-        nodes: [node('MatMul', ['h', 'w'], 'logits')],
-        initializers: [matrix(new Int32Array(V * D), [D, V], { type: 'int32' })],
-      },
-      'needs a MatMul that multiplies float32 or float16: current one has int32',
-    ],
-    [
-      'another name of the output',
-      {
-        nodes: [node('MatMul', ['h', 'w'], 'scores')],
-        initializers: [plain],
-        output: 'scores',
-      },
-      'as no output is named "logits": current outputs are scores; name the right one as "logitsOutput"',
-    ],
-    [
-      'two bits',
-      {
-        nodes: [
-          node('MatMulNBits', ['h', 'w', 'w'], 'logits', {
-            domain: 'com.microsoft',
-            attributes: { bits: 2, K: D, N: V, block_size: 16 },
-          }),
-        ],
-        initializers: [plain],
-      },
-      'needs a MatMulNBits that has 4 or 8 bits: current one has 2 bits',
-    ],
-    [
-      'floating zero points',
-      {
-        nodes: [
-          node('MatMulNBits', ['h', 'w', 'w', 'w'], 'logits', {
-            domain: 'com.microsoft',
-            attributes: { bits: 4, K: D, N: V, block_size: 16 },
-          }),
-        ],
-        initializers: [plain],
-      },
-      'needs a MatMulNBits that packs zero points as uint8: current one has zero points of float32',
-    ],
-  ])('says what it found instead of a head: %s', async (_, graph, message) => {
-    const model = headModel(graph)
-    const failure = readOnnxLmHead(model)
-    await expect(failure).rejects.toThrow(message)
-    await expect(failure).rejects.toMatchObject({ code: 'UNSUPPORTED_ONNX_MODEL' })
-    expect(inspectOnnxModel(model)).toMatchObject({ head: null })
-    expect(inspectOnnxModel(model).headProblem).toContain(message)
-  })
-
   it('says when the bytes are no model, or cut off', async () => {
     const text = new TextEncoder().encode('<!doctype html><title>404</title>')
     await expect(readOnnxLmHead(text)).rejects.toMatchObject({ code: 'INVALID_ONNX_MODEL' })
@@ -393,6 +215,8 @@ describe('inspectOnnxModel()', () => {
         hiddenStatesType: 'float32',
         logitsOutput: 'logits',
         hiddenStatesTensor: '/model/norm/output',
+        logitScale: 1,
+        hasBias: false,
       },
       headProblem: null,
     })

@@ -22,6 +22,9 @@ const LOGIT_SPREAD = 2.5
  */
 export type HeadKind = 'f32' | 'f16' | 'f16-cast' | 'tied' | 'nbits4' | 'nbits8'
 
+/** What is done to the product: half of it, or a bias added. */
+export type HeadTail = 'scaled' | 'biased'
+
 /**
  * `window` takes the whole sequence at each step and mixes it by a running sum; `cached` takes one token with the keys and
  * values of those before it, and attends to all; `none` takes hidden states.
@@ -36,9 +39,10 @@ export interface TinyDecoder {
 }
 
 /** Makes a decoder; inputs `input_ids` (and `past_keys`, `past_values`), output `logits`. */
-export function makeTinyDecoder(body: BodyKind, head: HeadKind): TinyDecoder {
+export function makeTinyDecoder(body: BodyKind, head: HeadKind, end?: HeadTail): TinyDecoder {
   const graph = BODIES[body](head === 'tied')
   const { lmHead, ...tail } = makeHead(head)
+  if (end !== undefined) appendTail(tail, end)
   const logits: ValueInfo = {
     name: 'logits',
     type: head === 'f16' ? 'float16' : 'float32',
@@ -51,6 +55,18 @@ export function makeTinyDecoder(body: BodyKind, head: HeadKind): TinyDecoder {
     outputs: [logits, ...graph.outputs],
   })
   return { bytes, lmHead }
+}
+
+/** Puts one more operation between the product and the logits. */
+function appendTail({ nodes, initializers }: Part, end: HeadTail): void {
+  const last = nodes.at(-1) as Node
+  nodes[nodes.length - 1] = { ...last, outputs: ['product'] }
+  const isBias = end === 'biased'
+  nodes.push({ op: isBias ? 'Add' : 'Div', inputs: ['product', 'tail'], outputs: ['logits'] })
+  const data = isBias
+    ? (weights('tail', 1, VOCAB_SIZE, 7).data as Float32Array)
+    : Float32Array.of(2)
+  initializers.push({ name: 'tail', type: 'float32', dims: [data.length], data })
 }
 
 /** Name of the tensor that every body ends in and every head starts from. */

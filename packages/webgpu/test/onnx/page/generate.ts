@@ -13,6 +13,7 @@ import {
 import {
   type BodyKind,
   type HeadKind,
+  type HeadTail,
   HIDDEN_SIZE,
   makeTinyDecoder,
   VOCAB_SIZE,
@@ -21,6 +22,7 @@ import {
 export interface GenerateOptions {
   body: Exclude<BodyKind, 'none'>
   head: HeadKind
+  end?: HeadTail
   /** One prompt for each sequence of the batch; `cached` takes prompts of equal length. */
   prompts: readonly (readonly number[])[]
   numSteps: number
@@ -45,7 +47,7 @@ type Feeds = Record<string, Ort.Tensor>
 
 /** Generates the same text in four ways. */
 export async function generate(ort: Module, options: GenerateOptions): Promise<Generated> {
-  const { bytes } = makeTinyDecoder(options.body, options.head)
+  const { bytes } = makeTinyDecoder(options.body, options.head, options.end)
   const { body, head } = cutOnnxLmHead(bytes)
   const whole = await openSession(ort, bytes)
   const cut = await openSession(ort, body)
