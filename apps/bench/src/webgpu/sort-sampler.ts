@@ -17,6 +17,7 @@ import RADIX_OFFSETS from './shaders/radix_offsets.wgsl'
 import RADIX_SCATTER from './shaders/radix_scatter.wgsl'
 import SEARCH from './shaders/search.wgsl'
 import SOFTMAX_KEYS from './shaders/softmax_keys.wgsl'
+import SOFTMAX_MASS from './shaders/softmax_mass.wgsl'
 import SOFTMAX_PARTS from './shaders/softmax_parts.wgsl'
 
 /** Keys of a thread. */
@@ -76,8 +77,8 @@ export class SortSampler {
       Kernel.compile(device, name, source, { WORKGROUP, BLOCK, ...more })
     const MAX_BLOCKS = Math.ceil(vocabSize / BLOCK)
     return new SortSampler(device, vocabSize, BLOCK, {
-      parts: await compile('softmax parts', SOFTMAX_PARTS),
-      keys: await compile('softmax keys', SOFTMAX_KEYS),
+      parts: await compile('softmax parts', SOFTMAX_MASS + SOFTMAX_PARTS),
+      keys: await compile('softmax keys', SOFTMAX_MASS + SOFTMAX_KEYS),
       counts: await Promise.all(
         SHIFTS.map((SHIFT) => compile('radix count', RADIX_COUNT, { SHIFT })),
       ),

@@ -1,25 +1,8 @@
 // Probabilities of a row as sort keys: the bits of a float >= 0 rise with its value, and their complement falls.
-// Grid: x blocks, y rows. The prelude gives WORKGROUP and BLOCK.
+// Grid: x blocks, y rows. Behind softmax_mass.wgsl.
 
-struct Shape {
-  vocab_size: u32,
-  num_blocks: u32,
-  inv_temperature: f32,
-}
-
-@group(0) @binding(0) var<uniform> shape: Shape;
-@group(0) @binding(1) var<storage, read> logits: array<f32>; // [rows][vocab_size]
 @group(0) @binding(2) var<storage, read> parts: array<vec2<f32>>; // [rows][num_blocks]: maximum, sum
 @group(0) @binding(3) var<storage, read_write> entries: array<vec2<u32>>; // [rows][vocab_size]: key, token
-
-var<workgroup> partial: array<vec2<f32>, WORKGROUP>;
-
-const LOWEST: f32 = -3.40282346638528859812e+38;
-
-fn join(a: vec2<f32>, b: vec2<f32>) -> vec2<f32> {
-  let highest = max(a.x, b.x);
-  return vec2<f32>(highest, a.y * exp(a.x - highest) + b.y * exp(b.x - highest));
-}
 
 @compute @workgroup_size(WORKGROUP)
 fn main(
@@ -30,14 +13,7 @@ fn main(
   for (var i = local; i < shape.num_blocks; i += WORKGROUP) {
     mass = join(mass, parts[workgroup.y * shape.num_blocks + i]);
   }
-  partial[local] = mass;
-  for (var half = WORKGROUP / 2u; half > 0u; half /= 2u) {
-    // Publishes the parts of the round before.
-    workgroupBarrier();
-    if (local < half) {
-      partial[local] = join(partial[local], partial[local + half]);
-    }
-  }
+  join_all(mass, local);
   // Publishes the row's maximum and sum.
   workgroupBarrier();
   mass = partial[0];
