@@ -95,11 +95,11 @@ export function widenRow(
       return
     }
     case DTYPE_NBITS4: {
-      widenNBits4(views, address, dtype >> DTYPE_BLOCK_SHIFT, out, hiddenSize)
+      widenNBits(views, address, dtype >> DTYPE_BLOCK_SHIFT, out, hiddenSize, widenBlock4)
       return
     }
     case DTYPE_NBITS8: {
-      widenNBits8(views, address, dtype >> DTYPE_BLOCK_SHIFT, out, hiddenSize)
+      widenNBits(views, address, dtype >> DTYPE_BLOCK_SHIFT, out, hiddenSize, widenBlock8)
       return
     }
   }
@@ -131,40 +131,45 @@ function widenQ6KBlock(
   }
 }
 
-function widenNBits4(
+/** Widens the quants of one block, out[start] up to out[end]; returns the address behind them. */
+type WidenBlock = (
+  u8: Uint8Array,
+  at: number,
+  scale: number,
+  zeroPoint: number,
+  out: Float32Array,
+  start: number,
+  end: number,
+) => number
+
+function widenNBits(
   { f32, i32, u8 }: MemoryViews,
   at: number,
   blockSize: number,
   out: Float32Array,
   hiddenSize: number,
+  widenBlock: WidenBlock,
 ): void {
-  for (let i = 0; i < hiddenSize; ) {
+  for (let i = 0; i < hiddenSize; i += blockSize) {
     const scale = f32[at >> 2] as number
     const zeroPoint = i32[(at + 4) >> 2] as number
-    at += NBITS_HEADER_BYTES
-    for (const end = Math.min(i + blockSize, hiddenSize); i < end; i += 2, at++) {
-      const byte = u8[at] as number
-      out[i] = scale * ((byte & 15) - zeroPoint)
-      out[i + 1] = scale * ((byte >> 4) - zeroPoint)
-    }
+    const end = Math.min(i + blockSize, hiddenSize)
+    at = widenBlock(u8, at + NBITS_HEADER_BYTES, scale, zeroPoint, out, i, end)
   }
 }
 
-function widenNBits8(
-  { f32, i32, u8 }: MemoryViews,
-  at: number,
-  blockSize: number,
-  out: Float32Array,
-  hiddenSize: number,
-): void {
-  for (let i = 0; i < hiddenSize; ) {
-    const scale = f32[at >> 2] as number
-    const zeroPoint = i32[(at + 4) >> 2] as number
-    at += NBITS_HEADER_BYTES
-    for (const end = Math.min(i + blockSize, hiddenSize); i < end; i++, at++) {
-      out[i] = scale * ((u8[at] as number) - zeroPoint)
-    }
+const widenBlock4: WidenBlock = (u8, at, scale, zeroPoint, out, start, end) => {
+  for (let i = start; i < end; i += 2, at++) {
+    const byte = u8[at] as number
+    out[i] = scale * ((byte & 15) - zeroPoint)
+    out[i + 1] = scale * ((byte >> 4) - zeroPoint)
   }
+  return at
+}
+
+const widenBlock8: WidenBlock = (u8, at, scale, zeroPoint, out, start, end) => {
+  for (let i = start; i < end; i++, at++) out[i] = scale * ((u8[at] as number) - zeroPoint)
+  return at
 }
 
 /**
