@@ -1,7 +1,7 @@
 import { runConformance, runStatistics } from '@flashsampling/core'
 import { describe, expect, it } from 'vitest'
 import { type CudaKernel, checkAvailability, createCudaBackend } from '../src/index.ts'
-import { CHECKS, runCheck } from './device/checks.ts'
+import { CHECKS, runCheck } from './device/checks/index.ts'
 
 const { available, reason, devices } = checkAvailability()
 const isRequired = (process.env.FLASHSAMPLING_REQUIRE_BACKENDS ?? '').split(',').includes('cuda')

@@ -1,7 +1,7 @@
 import { createSampler, makeCase, runConformance, runStatistics } from '@flashsampling/core'
 import { beforeAll, describe, expect, it } from 'vitest'
 import { checkAvailability, createCudaBackend, isAvailable } from '../src/index.ts'
-import { CHECKS, runCheck } from './device/checks.ts'
+import { CHECKS, runCheck } from './device/checks/index.ts'
 import { buildHostLibrary, obstacle } from './host-library.ts'
 
 // The addon, the session and the backend are those of a GPU; the library below them works on host memory.

@@ -1,6 +1,6 @@
 /**
  * Runs everything that the Node side promises on a GPU, without a test framework: the conformance kit, the statistics of
- * draws and the checks of `checks.ts`, for each kernel that the GPU serves; equal tokens of all kernels; a large head.
+ * draws and the checks of `checks/`, for each kernel that the GPU serves; equal tokens of all kernels; a large head.
  *
  * `run-node-tests.sh` bundles and starts it. Prints one line a failure or skip and ends with `N passed, N failed, N
  * skipped`; the exit code is 1 when anything failed or nothing could run.
@@ -24,7 +24,7 @@ import {
   checkAvailability,
   createCudaBackend,
 } from '../../src/index.ts'
-import { CHECKS, runCheck } from './checks.ts'
+import { CHECKS, runCheck } from './checks/index.ts'
 
 interface Result {
   suite: string
