@@ -77,9 +77,10 @@ async function openWebGpuHead(
   const { adapter, reason } = await findAdapter()
   if (adapter === null) throw new Error(`WebGPU is missing: ${reason}`)
   // Loaded on demand: a page that draws on the CPU needs none of it.
-  const { createWebGpuBackend } = await import('./webgpu-backend.ts')
+  const { createWebGpuBackend, deviceRequirements } = await import('./webgpu-backend.ts')
   meter ??= new ReadBackMeter()
-  const device = await requestDevice(adapter)
+  const { requiredFeatures, requiredLimits } = deviceRequirements(adapter, lmHead)
+  const device = await adapter.requestDevice({ requiredFeatures, requiredLimits })
   let isLost = false
   void device.lost.then(() => {
     isLost = true
@@ -112,14 +113,4 @@ async function openWebGpuHead(
     device.destroy()
     throw error
   }
-}
-
-/** Features that make draws faster where they are there, and limits that save vocabulary shards. */
-async function requestDevice(adapter: GPUAdapter): Promise<GPUDevice> {
-  const { maxStorageBufferBindingSize, maxBufferSize } = adapter.limits
-  const wanted: GPUFeatureName[] = ['shader-f16', 'subgroups']
-  return adapter.requestDevice({
-    requiredFeatures: wanted.filter((feature) => adapter.features.has(feature)),
-    requiredLimits: { maxStorageBufferBindingSize, maxBufferSize },
-  })
 }

@@ -3,4 +3,4 @@
  *
  * @module
  */
-export { createWebGpuBackend } from '@flashsampling/webgpu'
+export { createWebGpuBackend, deviceRequirements } from '@flashsampling/webgpu'
