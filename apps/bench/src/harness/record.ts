@@ -43,8 +43,8 @@ export interface BenchRecord {
   allocatedBytes?: number | undefined
 }
 
-/** One run. */
-export interface BenchReport {
+/** Where and when a run took place, and of what; every file of results begins with it. */
+export interface RunHead {
   /** Version of this form. */
   schema: 1
   /** Model of the processor or accelerator. */
@@ -57,6 +57,10 @@ export interface BenchReport {
   commit: string
   /** ISO 8601, UTC. */
   takenAt: string
+}
+
+/** One run of the benchmark. */
+export interface BenchReport extends RunHead {
   /** Highest rate at which this process could read memory, over all thread counts, 1e9 bytes per second. */
   readCeilingGBs: number
   /** Every measured way to read memory. */

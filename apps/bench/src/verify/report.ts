@@ -4,6 +4,7 @@
  * @module
  */
 import type { ConformanceReport, StatisticsReport } from '@flashsampling/core'
+import type { RunHead } from '../harness/record.ts'
 
 /** What was found about one backend. */
 export interface BackendVerification {
@@ -18,19 +19,7 @@ export interface BackendVerification {
 }
 
 /** One run of `verify`. */
-export interface VerifyReport {
-  /** Version of this layout. */
-  schema: 1
-  /** Name of the processor. */
-  device: string
-  /** Operating system and its release. */
-  driver: string
-  /** Versions of what was run. */
-  versions: Record<string, string>
-  /** Commit of the checkout. */
-  commit: string
-  /** When the run began, ISO 8601. */
-  takenAt: string
+export interface VerifyReport extends RunHead {
   /** Whether cases were shortened. */
   quick: boolean
   /** Draws of each chi-square test. */

@@ -43,13 +43,7 @@ export function batchCharts(report: BenchReport): Chart[] {
     const [first] = records
     const batchSizes = distinct(records.map(({ batchSize }) => batchSize))
     if (first === undefined || batchSizes.length < 3) continue
-    const points = records.map((record) => ({
-      x: record.batchSize,
-      ms: record.medianUs / 1000,
-      low: record.p10Us / 1000,
-      high: record.p90Us / 1000,
-      contender: record.contender,
-    }))
+    const points = pointsOf(records, ({ batchSize }) => batchSize)
     charts.push({
       title: `${first.case} ${first.dtype}, ${threadsText(first.threads)}`,
       caption: `Median time of a draw against batch size; V = ${thousands(first.vocabSize)}, D = ${thousands(first.hiddenSize)}. Both axes are logarithmic.`,
@@ -81,13 +75,7 @@ export function vocabularyCharts(report: BenchReport): Chart[] {
     const [first] = records
     const sizes = distinct(records.map(({ vocabSize }) => vocabSize))
     if (first === undefined || sizes.length < 3) continue
-    const points = records.map((record) => ({
-      x: record.vocabSize,
-      ms: record.medianUs / 1000,
-      low: record.p10Us / 1000,
-      high: record.p90Us / 1000,
-      contender: record.contender,
-    }))
+    const points = pointsOf(records, ({ vocabSize }) => vocabSize)
     charts.push({
       title: `${first.dtype}, D = ${thousands(first.hiddenSize)}, ${threadsText(first.threads)}`,
       caption: 'Median time of a draw of one row against vocabulary size. Both axes start at zero.',
@@ -210,6 +198,16 @@ function lineChart(
       Plot.dot(ordered, { x: 'x', y: 'ms', fill: 'contender', r: 3.5, title: pointTitle }),
     ],
   })
+}
+
+function pointsOf(records: readonly BenchRecord[], xOf: (record: BenchRecord) => number): Point[] {
+  return records.map((record) => ({
+    x: xOf(record),
+    ms: record.medianUs / 1000,
+    low: record.p10Us / 1000,
+    high: record.p90Us / 1000,
+    contender: record.contender,
+  }))
 }
 
 function seriesOf(points: readonly Point[]): string[] {
