@@ -102,7 +102,7 @@ export class GpuSession implements BackendSession {
       const drawn = await runSamplePass(this.#runner, tasks, source, {
         planes,
         destination: destination && placeDestination(destination, drawsBefore),
-        ranking,
+        prepareLists: ranking?.prepareLists ?? null,
       })
       let passes = 1
       if (planes > 0) {

@@ -3,10 +3,9 @@
  *
  * @module
  */
-import type { DestinationWords, Task } from './call-layout.ts'
+import type { DestinationWords, EncodedCall, Task } from './call-layout.ts'
 import type { BufferRange } from './gpu-head.ts'
 import { mergeSampleKernel, tileSampleKernel } from './kernels.ts'
-import type { Ranking } from './load-ranking.ts'
 import { type PassRunner, type RowSource, whole } from './pass-runner.ts'
 
 /** Where token ids go. */
@@ -32,13 +31,35 @@ export interface Report {
   logprobs: number[]
 }
 
+/** What a pass that draws does for its lists. */
+export interface ListStage {
+  /** Memory of the tiles' lists. */
+  listBytes: number
+  /** Reports to read back. */
+  readBytes: number
+  /** Adds the dispatch; ranges are the bindings of the merge of winners, then the lists. */
+  merge(pass: GPUComputePassEncoder, ranges: readonly BufferRange[]): void
+  /** Copies the reports, to a place in the buffer that is read back. */
+  copyReports(encoder: GPUCommandEncoder, staging: GPUBuffer, at: number): void
+  /** Reports of what was read back, one a list; `null` where the lists hold too little. */
+  readReports(bytes: ArrayBuffer): (Report | null)[]
+}
+
+/** Compiles what a pass with lists needs; gives `null` where no task has a list. */
+export type PrepareLists = (
+  runner: PassRunner,
+  tasks: readonly Task[],
+  call: EncodedCall,
+  isRead: boolean,
+) => Promise<ListStage | null>
+
 /** How a pass draws. */
 export interface SamplePassOptions {
   planes: ReadPlanes
   /** Where token ids go beside. */
   destination: Destination | null
-  /** Needed where a task is listed. */
-  ranking: Ranking | null
+  /** That of `ranking/`; needed where a task is listed. */
+  prepareLists: PrepareLists | null
   /** How often to draw the same, for measurements. @defaultValue 1 */
   repeats?: number
 }
@@ -56,7 +77,7 @@ export async function runSamplePass(
   runner: PassRunner,
   tasks: readonly Task[],
   rows: RowSource,
-  { planes, destination, ranking, repeats = 1 }: SamplePassOptions,
+  { planes, destination, prepareLists, repeats = 1 }: SamplePassOptions,
 ): Promise<PassResult> {
   const { workspace } = runner
   const { numTiles, tuning } = runner.head
@@ -65,7 +86,7 @@ export async function runSamplePass(
   const [tiles, mergeSample, lists] = await Promise.all([
     runner.compileTiles(tasks, rows, numLists > 0, tileSampleKernel),
     runner.compile(mergeSampleKernel(tuning)),
-    ranking === null ? null : ranking.prepareLists(runner, tasks, call, planes === 2),
+    prepareLists === null ? null : prepareLists(runner, tasks, call, planes === 2),
   ])
   const sizes = {
     candidates: numSlots * numTiles * 16,

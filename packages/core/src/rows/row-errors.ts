@@ -22,9 +22,10 @@ export interface FailedRows {
  * @throws {RowError} with code `INVALID_LOGITS` or `ALL_TOKENS_MASKED`, naming the rows.
  */
 export function throwRowErrors(
-  { invalid = [], masked = [] }: FailedRows,
+  failed: FailedRows,
   options: { found?: string; remedy?: string } = {},
 ): void {
+  const { invalid = [], masked = [] } = failed
   if (invalid.length > 0) {
     const { found = 'NaN or +Infinity', remedy = 'check the hidden states and the weights' } =
       options

@@ -4,25 +4,10 @@
  * @module
  */
 import type { EncodedCall, Task } from '../call-layout.ts'
-import type { BufferRange } from '../gpu-head.ts'
 import { ENTRY_WORDS, LIST_ENTRIES } from '../kernels.ts'
 import { type PassRunner, whole } from '../pass-runner.ts'
-import type { Report } from '../sample-pass.ts'
+import type { ListStage, Report } from '../sample-pass.ts'
 import { mergeListsKernel } from './kernels.ts'
-
-/** What a pass that draws does for its lists. */
-export interface ListStage {
-  /** Memory of the tiles' lists. */
-  listBytes: number
-  /** Reports to read back. */
-  readBytes: number
-  /** Adds the dispatch; ranges are the bindings of the merge of winners, then the lists. */
-  merge(pass: GPUComputePassEncoder, ranges: readonly BufferRange[]): void
-  /** Copies the reports, to a place in the buffer that is read back. */
-  copyReports(encoder: GPUCommandEncoder, staging: GPUBuffer, at: number): void
-  /** Reports of what was read back, one a list; `null` where the lists hold too little. */
-  readReports(bytes: ArrayBuffer): (Report | null)[]
-}
 
 /** Number of tokens of a report that the lists do not hold. */
 const REPORT_OPEN = 0xffff_ffff

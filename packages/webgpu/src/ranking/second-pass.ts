@@ -207,7 +207,7 @@ async function answerRestricted(
     const { boundary } = request as SampleRequest
     return { ...plainTask(share), boundary, numDraws: share.params.numSamples, massTask: index }
   })
-  await runSamplePass(runner, tasks, rows, { planes: 0, destination: null, ranking: null })
+  await runSamplePass(runner, tasks, rows, { planes: 0, destination: null, prepareLists: null })
   const numSlots = tasks.reduce((sum, { numDraws }) => sum + numDraws, 0)
   const best = await readBest(runner, numSlots)
   let slot = 0
