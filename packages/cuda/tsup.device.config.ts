@@ -7,6 +7,7 @@ export default defineConfig({
   format: 'esm',
   target: 'node20',
   platform: 'node',
+  splitting: false,
   noExternal: [/^@flashsampling\//],
   outExtension: () => ({ js: '.mjs' }),
   esbuildOptions(options) {
