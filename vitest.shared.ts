@@ -1,6 +1,12 @@
 import { fileURLToPath } from 'node:url'
 import { defineConfig, type ViteUserConfig } from 'vitest/config'
 
+/**
+ * Limit of tests and of hooks, which start browsers: what takes longer hangs. Ten times what the slowest takes on two busy
+ * cores, so that a slow machine is no failure.
+ */
+const HANG_MS = 300_000
+
 const reporter = fileURLToPath(new URL('scripts/vitest-reporter.mjs', import.meta.url))
 
 /**
@@ -17,6 +23,9 @@ export function packageConfig(
   return defineConfig({
     resolve: { conditions: ['@flashsampling/source'] },
     ssr: { resolve: { conditions: ['@flashsampling/source'] } },
-    test: { name, include, testTimeout: 120_000, reporters: ['default', reporter] },
+    test: {
+      ...{ name, include, reporters: ['default', reporter] },
+      ...{ testTimeout: HANG_MS, hookTimeout: HANG_MS },
+    },
   })
 }

@@ -15,6 +15,9 @@ import { listFiles, listPublishedPackages, repositoryRoot } from './lib/workspac
 /** @typedef {import('./lib/workspace.mjs').WorkspacePackage} WorkspacePackage */
 /** @typedef {import('./lib/code-blocks.mjs').CodeBlock} CodeBlock */
 
+/** An example takes a second; one that takes this long hangs. Milliseconds. */
+const HANG_MS = 300_000
+
 runCheck(import.meta.url, 'examples', () => {
   const { problems, count } = runExamples(repositoryRoot)
   console.log(`examples: ${count} run`)
@@ -78,7 +81,7 @@ function runBlocks(root, workspacePackage, blocks) {
  */
 function execute(script, source) {
   writeFileSync(script, compileExample(source))
-  const options = /** @type {const} */ ({ encoding: 'utf8', timeout: 60_000 })
+  const options = /** @type {const} */ ({ encoding: 'utf8', timeout: HANG_MS })
   const { status, stdout, stderr } = spawnSync(process.execPath, [script], options)
   return status === 0 ? [] : [stderr.trim() || stdout.trim() || 'took longer than 60 s']
 }

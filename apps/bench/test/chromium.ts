@@ -32,6 +32,8 @@ const SOFTWARE_WEBGPU = [
 export function launchChromium(gpu: 'webgpu' | 'none'): Promise<Browser> {
   return chromium.launch({
     executablePath: chromiumPath as string,
+    // Its default of 30 s is a slow start on a busy machine; what takes this long hangs.
+    timeout: 180_000,
     args: [
       '--no-sandbox',
       '--disable-background-networking',

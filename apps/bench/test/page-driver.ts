@@ -32,8 +32,8 @@ export function endlessModel(): Uint8Array {
   })
 }
 
-/** Time for one piece of work of the page, ms. */
-const WORK_MS = 60_000
+/** Limit for one piece of work of the page, which takes seconds at most: what takes longer hangs. Milliseconds. */
+const WORK_MS = 200_000
 
 /** A page that is open in a browser. */
 export class PageDriver {

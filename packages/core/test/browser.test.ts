@@ -44,10 +44,13 @@ async function runInPage(isIsolated: boolean): Promise<PageResult> {
   await new Promise<void>((resolve) => server.listen(0, '127.0.0.1', resolve))
   const browser = await chromium.launch({
     executablePath: executablePath as string,
+    // Its default of 30 s is a slow start on a busy machine; what takes this long hangs.
+    timeout: 180_000,
     args: ['--no-sandbox', '--disable-gpu', '--disable-background-networking', '--no-first-run'],
   })
   try {
     const tab = await browser.newPage()
+    tab.setDefaultTimeout(180_000)
     await tab.goto(`http://127.0.0.1:${(server.address() as AddressInfo).port}/`)
     // Text, so that no helper of the test's compiler slips into the page.
     return (await tab.evaluate(`(async () => {

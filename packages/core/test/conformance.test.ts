@@ -96,6 +96,7 @@ const SIXTEEN_BITS: Mutation = {
   },
 }
 
+let numRowsDrawn = 0
 let sharedTokens = new Int32Array(0)
 
 /** Deliberately wrong backends, each with a case that must catch it. */
@@ -209,11 +210,8 @@ const MUTANTS: Record<string, Mutation & { caughtBy: string }> = {
     params: (row) => ({ ...row, seed: row.seed & 0xffff_ffffn }),
     caughtBy: 'reproducible: draws other tokens for another seed, position or draw index',
   },
-  'draws from clocked noise': {
-    params: (row): RowParams => ({
-      ...row,
-      seed: row.seed ^ BigInt(Math.trunc(performance.now() * 1e6)),
-    }),
+  'draws from other noise every time': {
+    params: (row): RowParams => ({ ...row, seed: row.seed + BigInt(++numRowsDrawn) }),
     caughtBy: 'reproducible: draws the same tokens again, in a second sampler too',
   },
   'gives a token for a masked row': {

@@ -39,7 +39,8 @@ describe('page', () => {
     const { child, output } = start('--port', '0', '--model', model)
     const closed = once(child, 'close')
     await expect
-      .poll(output, { timeout: 20_000 })
+      // A second where nothing else runs; what takes this long hangs.
+      .poll(output, { timeout: 200_000 })
       .toMatch(/^The page is at http:\/\/127\.0\.0\.1:\d+\/ /)
     const url = /http:\S+/.exec(output())?.[0] as string
     expect(await (await fetch(url)).text()).toContain('FlashSampling in the browser')

@@ -158,7 +158,7 @@ describe('CpuBackend.allocate()', () => {
   const data = test.lmHead.data as Float32Array
 
   it('lends its buffer to one sampler at a time, and again after that one is disposed', async () => {
-    const backend = createCpuBackend({ threads: 2, workerTimeoutMs: 2000 })
+    const backend = createCpuBackend({ threads: 2 })
     const buffer = backend.allocate(data.byteLength)
     buffer.bytes.set(new Uint8Array(data.buffer, data.byteOffset, data.byteLength))
     const lmHead = { ...test.lmHead, data: buffer }
