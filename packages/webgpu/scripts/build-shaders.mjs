@@ -7,7 +7,7 @@
  * loaded where it is wanted, all else into `src/shaders.generated.ts`. `src/shader-names.generated.ts` has the names
  * that were shortened.
  */
-import { readdirSync, readFileSync, writeFileSync } from 'node:fs'
+import { existsSync, readdirSync, readFileSync, renameSync, writeFileSync } from 'node:fs'
 import { dirname, join, relative } from 'node:path'
 import { fileURLToPath } from 'node:url'
 import { chooseNames, renameWgsl, stripWgsl } from './minify-wgsl.mjs'
@@ -32,8 +32,8 @@ const texts = new Map(
 const isLater = (/** @type {string} */ name) => name.startsWith(LATER)
 writeModule('shaders.generated.ts', '', (name) => !isLater(name))
 writeModule('ranking/shaders.generated.ts', '../shaders.generated.ts', isLater)
-writeFileSync(
-  join(root, 'src/shader-names.generated.ts'),
+writeChanged(
+  'shader-names.generated.ts',
   `${BANNER}/** Names in the shaders that a device gets, and what the sources call them. */\n` +
     `export const SHADER_NAMES: Readonly<Record<string, string>> = ${JSON.stringify(
       Object.fromEntries([...names].map(([name, short]) => [short, name])),
@@ -64,10 +64,21 @@ function writeModule(output, shared, isOwn) {
   })
   const imports =
     imported.size === 0 ? [] : [`import { ${[...imported].join(', ')} } from '${shared}'\n`]
-  writeFileSync(
-    join(root, 'src', output),
-    `${BANNER}${[...imports, ...declarations, ...lists].join('\n')}`,
-  )
+  writeChanged(output, `${BANNER}${[...imports, ...declarations, ...lists].join('\n')}`)
+}
+
+/**
+ * Replaces a file where its text has changed, in one step: tests run this program while others read what it writes.
+ *
+ * @param {string} output - File below `src`.
+ * @param {string} text
+ */
+function writeChanged(output, text) {
+  const file = join(root, 'src', output)
+  if (existsSync(file) && readFileSync(file, 'utf8') === text) return
+  const partial = `${file}.${process.pid}`
+  writeFileSync(partial, text)
+  renameSync(partial, file)
 }
 
 /** @param {string} name */
