@@ -4,18 +4,12 @@
  * @module
  */
 import { type CheckedShard, UnsupportedDeviceError } from '@flashsampling/core'
+import type { BufferRange } from './buffer-range.ts'
 import type { DeviceState } from './device-state.ts'
 import { BUFFER_USAGE } from './gpu-constants.ts'
 import { checkGpuWeight, type GpuWeight, tryBinding } from './gpu-weight.ts'
 import { convertRows, type StorageLayout, storageLayout } from './storage.ts'
 import type { Tuning } from './tuning.ts'
-
-/** Part of a buffer. */
-export interface BufferRange {
-  buffer: GPUBuffer
-  offset: number
-  size: number
-}
 
 /** Rows of the vocabulary that one dispatch works on. */
 export interface HeadPiece {
@@ -109,7 +103,7 @@ export async function uploadHead(
   let byteLength = 0
   try {
     for (const shard of shards) {
-      const layout = storageLayout(shard)
+      const layout = storageLayout(shard, state.tuning.wideScales)
       const { limits } = state.device
       const ready = ArrayBuffer.isView(shard.data) ? null : checkGpuWeight(shard, layout, limits)
       const maxRows = rowsPerPiece(layout, limits, state.tuning.tile)

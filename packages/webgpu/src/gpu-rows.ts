@@ -4,8 +4,8 @@
  * @module
  */
 import { invalidArgument, invalidType } from '@flashsampling/core'
+import type { BufferRange } from './buffer-range.ts'
 import { BUFFER_USAGE } from './gpu-constants.ts'
-import type { BufferRange } from './gpu-head.ts'
 
 /** Rows of hidden states or logits in a buffer of the sampler's device. */
 export interface GpuRows {

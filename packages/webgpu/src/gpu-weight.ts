@@ -9,9 +9,9 @@ import {
   invalidArgument,
   invalidType,
 } from '@flashsampling/core'
+import type { BufferRange } from './buffer-range.ts'
 import type { DeviceState } from './device-state.ts'
 import { BUFFER_USAGE, STAGE_COMPUTE } from './gpu-constants.ts'
-import type { BufferRange } from './gpu-head.ts'
 import { checkBuffer } from './gpu-rows.ts'
 import type { StorageLayout } from './storage.ts'
 
@@ -49,7 +49,7 @@ const ACTION = 'load the LM head'
  *
  * const device = await (await globalThis.navigator?.gpu?.requestAdapter())?.requestDevice()
  * if (device !== undefined) {
- *   const usage = GPUBufferUsage.STORAGE | GPUBufferUsage.COPY_DST
+ *   const usage = 0x80 | 0x08 // GPUBufferUsage.STORAGE | GPUBufferUsage.COPY_DST
  *   const buffer = device.createBuffer({ size: 1000 * 64 * 2, usage })
  *   const lmHead = { dtype: 'f16', vocabSize: 1000, hiddenSize: 64, data: gpuWeight(buffer) } as const
  *   const sampler = await createLmHeadSampler({ device, lmHead })

@@ -5,11 +5,12 @@
  * @module
  */
 import type { NoiseScheme } from '@flashsampling/core'
+import type { BufferRange } from './buffer-range.ts'
 import { type DestinationWords, type EncodedCall, encodeCall, type Task } from './call-layout.ts'
 import type { DeviceState } from './device-state.ts'
 import { ShaderCompileError } from './errors.ts'
 import { MAP_MODE_READ } from './gpu-constants.ts'
-import type { BufferRange, GpuHead } from './gpu-head.ts'
+import type { GpuHead } from './gpu-head.ts'
 import type { PlacedRows } from './gpu-rows.ts'
 import type { CompiledKernel, Kernel } from './kernel.ts'
 import type { TileSource, TileVariant } from './kernels.ts'

@@ -3,8 +3,9 @@
  *
  * @module
  */
+
+import type { BufferRange } from './buffer-range.ts'
 import type { DestinationWords, EncodedCall, Task } from './call-layout.ts'
-import type { BufferRange } from './gpu-head.ts'
 import { mergeSampleKernel, tileSampleKernel } from './kernels.ts'
 import { type PassRunner, type RowSource, whole } from './pass-runner.ts'
 

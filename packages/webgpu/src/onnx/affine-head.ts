@@ -7,7 +7,7 @@ import { readScales } from './element-views.ts'
 import { InvalidOnnxModelError } from './errors.ts'
 import type { OnnxTensor } from './graph.ts'
 import type { AffineHead } from './head-product.ts'
-import type { OnnxLmHead } from './read-head.ts'
+import type { OnnxLmHead } from './onnx-lm-head.ts'
 import { type ExternalDataLoader, readTensorBytes } from './tensor-data.ts'
 
 /** Elements of a square that is turned around at a time: its lines stay in a first-level cache. */

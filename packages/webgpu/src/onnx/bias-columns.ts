@@ -4,7 +4,7 @@
  * @module
  */
 import { f16ToNumber } from '@flashsampling/core'
-import type { OnnxLmHead } from './read-head.ts'
+import type { OnnxLmHead } from './onnx-lm-head.ts'
 
 /**
  * Appends a bias to a head.

@@ -17,6 +17,7 @@ export {
 } from './errors.ts'
 export type { OnnxModelBytes } from './graph.ts'
 export { inspectOnnxModel, type OnnxHeadInfo, type OnnxModelInfo } from './inspect.ts'
+export type { OnnxLmHead } from './onnx-lm-head.ts'
 export {
   createOnnxLmHeadSampler,
   createOnnxLogitsSampler,
@@ -25,5 +26,5 @@ export {
   type OnnxSampler,
 } from './onnx-sampler.ts'
 export type { OrtModule, OrtTensor } from './ort-tensors.ts'
-export { type OnnxLmHead, type ReadOnnxLmHeadOptions, readOnnxLmHead } from './read-head.ts'
+export { type ReadOnnxLmHeadOptions, readOnnxLmHead } from './read-head.ts'
 export type { ExternalDataLoader } from './tensor-data.ts'

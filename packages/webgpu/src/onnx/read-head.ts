@@ -3,7 +3,6 @@
  *
  * @module
  */
-import type { LmHeadShard } from '@flashsampling/core'
 import { readAffine } from './affine-head.ts'
 import { appendBias } from './bias-columns.ts'
 import { readScales, viewF32, viewU16 } from './element-views.ts'
@@ -11,6 +10,7 @@ import { UnsupportedOnnxModelError } from './errors.ts'
 import { type FoundHead, findHead } from './find-head.ts'
 import { dataTypeName, type OnnxModelBytes, type OnnxTensor, parseModel } from './graph.ts'
 import type { NBitsHead } from './head-product.ts'
+import type { OnnxLmHead } from './onnx-lm-head.ts'
 import { type ExternalDataLoader, readTensorBytes } from './tensor-data.ts'
 
 /** Options of {@link readOnnxLmHead}. */
@@ -24,12 +24,6 @@ export interface ReadOnnxLmHeadOptions {
    * without theirs but share it with the embedding. @defaultValue the head that the logits come from
    */
   initializer?: string | undefined
-}
-
-/** A head out of an ONNX model: one matrix with its data in memory. */
-export interface OnnxLmHead extends LmHeadShard {
-  /** `[vocabSize, hiddenSize]`, as in `LmHeadShard`. */
-  data: Float32Array | Uint16Array | Uint8Array
 }
 
 /**

@@ -126,6 +126,38 @@ describe('flashsampling-onnx', () => {
     })
   })
 
+  it('gathers weights that lie in several files', async () => {
+    const data = (location: string) => ({ location, offset: 0, length: 16 })
+    const path = join(folder, 'm.onnx')
+    writeFileSync(
+      path,
+      encodeModel({
+        nodes: [
+          { op: 'MatMul', inputs: ['x', 'a'], outputs: ['y'] },
+          { op: 'MatMul', inputs: ['y', 'b'], outputs: ['z'] },
+          { op: 'MatMul', inputs: ['z', 'c'], outputs: ['logits'] },
+        ],
+        initializers: [
+          { name: 'a', type: 'float32', dims: [2, 2], data: data('m.onnx_data') },
+          { name: 'b', type: 'float32', dims: [2, 2], data: data('m.onnx_data_1') },
+          { name: 'c', type: 'float32', dims: [2, 2], data: data('m.onnx_data_2') },
+        ],
+        inputs: [{ name: 'x', type: 'float32', dims: ['batch', 2] }],
+        outputs: [{ name: 'logits', type: 'float32', dims: ['batch', 2] }],
+      }),
+    )
+    const bytes = (first: number) =>
+      new Uint8Array(Float32Array.of(first, first + 1, first + 2, first + 3).buffer)
+    writeFileSync(join(folder, 'm.onnx_data'), bytes(1))
+    writeFileSync(join(folder, 'm.onnx_data_1'), bytes(5))
+    writeFileSync(join(folder, 'm.onnx_data_2'), bytes(9))
+    expect(await run('cut', path)).toMatchObject({ code: 0 })
+    const body = readFileSync(join(folder, 'm_body.onnx_data'))
+    expect(body.subarray(0, 16)).toEqual(Buffer.from(bytes(1)))
+    expect(body.subarray(4096)).toEqual(Buffer.from(bytes(5)))
+    expect(readFileSync(join(folder, 'm_head.onnx_data'))).toEqual(Buffer.from(bytes(9)))
+  })
+
   it('says in one line what is wrong', async () => {
     const missing = await run('inspect', join(folder, 'none.onnx'))
     expect(missing.code).toBe(1)
