@@ -47,9 +47,17 @@ const CHUNK_BYTES: Record<ChunkFormat, number> = { f32: 32, f16: 16, bf16: 16, i
  * Layout of a shard on the GPU.
  *
  * @param shard - Checked by core.
+ * @param wideScales - Whether scales and offsets of 16 bits take 32 there.
  * @returns The layout of all of its rows.
  */
-export function storageLayout(shard: CheckedShard): StorageLayout {
+export function storageLayout(shard: CheckedShard, wideScales = false): StorageLayout {
+  const layout = narrowLayout(shard)
+  if (!wideScales || layout.scaleBytes !== 2) return layout
+  const factor = layout.offset === 'float' ? 2 : 1
+  return { ...layout, scaleBytes: 4, offsetRowBytes: layout.offsetRowBytes * factor }
+}
+
+function narrowLayout(shard: CheckedShard): StorageLayout {
   const { dtype, hiddenSize, quantization } = shard
   const numChunks = Math.ceil(hiddenSize / 8)
   const dense = (chunk: ChunkFormat): StorageLayout => ({
@@ -123,9 +131,18 @@ export function convertRows(
     data.byteOffset + firstRow * sourceRowBytes,
     numRows * sourceRowBytes,
   )
-  if (dtype === 'nbits4' || dtype === 'nbits8')
-    return nbitsRows(shard, layout, bytes, firstRow, numRows)
-  if (layout.numBlocks > 0) return ggufRows(shard, layout, bytes, numRows)
+  if (layout.numBlocks > 0) {
+    const rows = dtype.startsWith('nbits')
+      ? nbitsRows(shard, layout, bytes, firstRow, numRows)
+      : ggufRows(shard, layout, bytes, numRows)
+    const isNarrow = (rows.scales as Uint8Array).byteLength === numRows * layout.numBlocks * 2
+    if (!isNarrow || layout.scaleBytes === 2) return rows
+    return {
+      weight: rows.weight,
+      scales: widenHalves(rows.scales),
+      offsets: layout.offset === 'float' ? widenHalves(rows.offsets) : rows.offsets,
+    }
+  }
   if (sourceRowBytes === layout.rowBytes) return { weight: bytes, scales: null, offsets: null }
   const weight = new Uint8Array(numRows * layout.rowBytes)
   const elementBytes = STORAGE_FORMATS[dtype].blockBytes
@@ -167,8 +184,9 @@ function ggufRows(
 ): ConvertedRows {
   const view = new DataView(bytes.buffer, bytes.byteOffset, bytes.byteLength)
   const weight = new Uint8Array(numRows * layout.rowBytes)
-  const scales = new Uint8Array(numRows * layout.numBlocks * layout.scaleBytes)
-  const offsets = layout.offset === 'float' ? new Uint8Array(numRows * layout.offsetRowBytes) : null
+  const numBlocks = numRows * layout.numBlocks
+  const scales = new Uint8Array(numBlocks * (dtype === 'q6_k' ? 4 : 2))
+  const offsets = layout.offset === 'float' ? new Uint8Array(numBlocks * 2) : null
   const { blockBytes, blockWeights } = STORAGE_FORMATS[dtype]
   const outBytes = (blockWeights / 8) * CHUNK_BYTES[layout.chunk]
   const scaleView = new DataView(scales.buffer)
@@ -189,6 +207,12 @@ function ggufRows(
     takeNibbles(bytes.subarray(at + blockBytes - 16, at + blockBytes), out)
   }
   return { weight, scales, offsets }
+}
+
+function widenHalves(bytes: Uint8Array | null): Uint8Array | null {
+  if (bytes === null) return null
+  const halves = new Uint16Array(bytes.buffer, bytes.byteOffset, bytes.byteLength / 2)
+  return new Uint8Array(Float32Array.from(halves, f16ToNumber).buffer)
 }
 
 /** GGUF keeps element i in the low nibble of byte i and element i + 16 in its high one; on the GPU they are in order. */

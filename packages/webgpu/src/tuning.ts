@@ -26,6 +26,8 @@ export interface Tuning {
   dense: Walk
   /** How a thread walks over quantised weights. */
   quantised: Walk
+  /** Whether scales of 16 bits are kept as 32: more to read, nothing to convert. */
+  wideScales: boolean
   /** Rows that a thread works on at a time, at most: each weight that is loaded serves all of them. */
   maxRows: number
   /** Threads that can exchange values without memory; 1 without subgroups. */
@@ -34,16 +36,17 @@ export interface Tuning {
 
 /** Shapes by class of adapter; the first whose expression matches the adapter's description. */
 export const TUNING_CLASSES: readonly (Omit<Tuning, 'subgroup'> & { matches: RegExp })[] = [
-  // One core works on a workgroup, four threads at a time. Whatever these four exchange with others costs a switch of
-  // coroutines: docs/findings/webgpu-software.md.
+  // One core works on a workgroup, four threads at a time; what these exchange with others costs much:
+  // docs/findings/webgpu-software.md.
   {
     name: 'software',
     matches: /swiftshader|llvmpipe|cpu/,
-    workgroup: 8,
+    workgroup: 4,
     maxLanes: 1,
     tile: 128,
     dense: { tokens: 8, unroll: 1 },
-    quantised: { tokens: 8, unroll: 1 },
+    quantised: { tokens: 16, unroll: 1 },
+    wideScales: true,
     maxRows: 8,
   },
   {
@@ -55,6 +58,7 @@ export const TUNING_CLASSES: readonly (Omit<Tuning, 'subgroup'> & { matches: Reg
     // From products alone on an H100: docs/findings/webgpu-products.md.
     dense: { tokens: 8, unroll: 1 },
     quantised: { tokens: 4, unroll: 1 },
+    wideScales: false,
     maxRows: 8,
   },
   {
@@ -65,6 +69,7 @@ export const TUNING_CLASSES: readonly (Omit<Tuning, 'subgroup'> & { matches: Reg
     tile: 64,
     dense: { tokens: 4, unroll: 1 },
     quantised: { tokens: 4, unroll: 2 },
+    wideScales: false,
     maxRows: 8,
   },
 ]

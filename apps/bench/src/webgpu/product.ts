@@ -67,8 +67,8 @@ export class LogitsProduct {
     const lanes = isSoftware ? 1 : 32
     this.#cut = {
       lanes,
-      tokens: isQuantised && !isSoftware ? 4 : 8,
-      workgroup: isSoftware ? 8 : 128,
+      tokens: isQuantised ? (isSoftware ? 16 : 4) : 8,
+      workgroup: isSoftware ? 4 : 128,
       shuffle: lanes > 1 && subgroup >= lanes,
     }
   }
