@@ -25,7 +25,7 @@ const RESERVED = new Set(['as', 'do', 'fn', 'if', 'of'])
 const TOKEN =
   /\$\w+|[A-Za-z_]\w*(?:\$[a-z]\w*)*|0[xX][0-9a-fA-F]+[iu]?|(?:\d+\.?\d*|\.\d+)(?:[eE][+-]?\d+)?[fhiu]?|\n|\s+|[^\s\w]/g
 const IS_NAME = /^[A-Za-z_]/
-const DIRECTIVE = /^#(?:for \w+ \w+|end)$/
+const DIRECTIVE = /^#(?:for \w+ [\w$]+|end)$/
 
 /**
  * Strips comments, indentation, empty lines, spaces beside punctuation and commas before closing brackets, and takes the

@@ -263,8 +263,7 @@ const LOGITS_TILE = 256
  * @returns The head, owned by the caller.
  */
 export async function logitsHead(state: DeviceState, vocabSize: number): Promise<GpuHead> {
-  // Rows share nothing here, so that each has workgroups of its own.
-  const tuning = { ...state.tuning, tile: LOGITS_TILE, maxRows: 1 }
+  const tuning = { ...state.tuning, tile: LOGITS_TILE }
   const { device } = state
   const { value, checked } = state.capture('create a sampler', () => {
     const place = { numTokens: vocabSize, numTiles: 0 }
@@ -284,7 +283,8 @@ export async function logitsHead(state: DeviceState, vocabSize: number): Promise
   }
 }
 
-const WEIGHT_WORD_BYTES = { f32: 16, f16: 16, bf16: 16, int8: 8, int4: 4 } as const
+/** Blocks are whole loads of two chunks. */
+const WEIGHT_WORD_BYTES = { f32: 16, f16: 16, bf16: 16, int8: 16, int4: 8 } as const
 
 function alignUp(value: number, step: number): number {
   return Math.ceil(value / step) * step

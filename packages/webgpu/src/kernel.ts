@@ -50,14 +50,17 @@ export function composeShader(kernel: Kernel): string {
   ].join('\n')
 }
 
-/** Repeats the lines between `#for NAME CONSTANT` and its `#end`, with `$NAME` as the number of the repetition. */
+/**
+ * Repeats the lines between `#for NAME CONSTANT` and its `#end`, with `$NAME` as the number of the repetition, and
+ * replaces sums of products such as `$($r*TOKENS+$t)` by their value.
+ */
 function unroll(lines: readonly string[], constants: Kernel['constants']): string[] {
   const out: string[] = []
   for (let at = 0; at < lines.length; at++) {
     const line = lines[at] as string
     const [, name = '', constant = ''] = /^#for (\w+) (\w+)$/.exec(line) ?? []
     if (name === '') {
-      out.push(line)
+      out.push(line.replace(/\$\(([^()]+)\)/g, (_, sum: string) => evaluate(sum, constants)))
       continue
     }
     const first = at + 1
@@ -65,18 +68,26 @@ function unroll(lines: readonly string[], constants: Kernel['constants']): strin
       const next = lines[++at] as string
       depth += next.startsWith('#for ') ? 1 : next === '#end' ? -1 : 0
     }
-    const body = unroll(lines.slice(first, at), constants)
     for (let i = 0; i < Number(constants[constant]); i++) {
-      out.push(...body.map((text) => text.replaceAll(`$${name}`, String(i))))
+      const body = lines.slice(first, at).map((text) => text.replaceAll(`$${name}`, String(i)))
+      out.push(...unroll(body, constants))
     }
   }
   return out
+}
+
+function evaluate(sum: string, constants: Kernel['constants']): string {
+  const numberOf = (factor: string): number => Number(constants[factor] ?? factor)
+  const products = sum.split('+').map((product) => product.split('*').map(numberOf))
+  return String(products.reduce((total, factors) => total + factors.reduce((a, b) => a * b), 0))
 }
 
 /** Pipelines of one device, each compiled once. */
 export class PipelineCache {
   readonly #device: GPUDevice
   readonly #compiled = new Map<string, Promise<CompiledKernel>>()
+  /** Numbers of texts, as keys of whole kernels would be long to make for every call. */
+  readonly #textNumbers = new Map<string, number>()
 
   constructor(device: GPUDevice) {
     this.#device = device
@@ -90,16 +101,23 @@ export class PipelineCache {
    * @throws {ShaderCompileError} when the device refuses it.
    */
   get(kernel: Kernel): Promise<CompiledKernel> {
-    const code = composeShader(kernel)
-    const key = `${kernel.label}\n${kernel.bindings.join()}\n${code}`
+    const { label, sources, constants, bindings, usesSubgroups } = kernel
+    const texts = sources.map((text) => this.#numberOf(text))
+    const key = JSON.stringify([label, texts, constants, bindings, usesSubgroups])
     let compiled = this.#compiled.get(key)
     if (compiled === undefined) {
-      compiled = compile(this.#device, kernel, code)
+      compiled = compile(this.#device, kernel, composeShader(kernel))
       this.#compiled.set(key, compiled)
       // A failure is not kept: the next call may find a device that recovered.
       compiled.catch(() => this.#compiled.delete(key))
     }
     return compiled
+  }
+
+  #numberOf(text: string): number {
+    const found = this.#textNumbers.get(text) ?? this.#textNumbers.size
+    this.#textNumbers.set(text, found)
+    return found
   }
 }
 

@@ -21,7 +21,7 @@ import {
   TILE_SAMPLE,
 } from './shaders.generated.ts'
 import type { ChunkFormat, StorageLayout } from './storage.ts'
-import { chooseLanes, type Tuning } from './tuning.ts'
+import { chooseLanes, type Tuning, type Walk } from './tuning.ts'
 
 /** Storage of hidden states or logits in GPU memory. */
 export type HiddenFormat = 'f32' | 'f16'
@@ -85,11 +85,11 @@ export function tileSampleKernel(variant: TileVariant): Kernel {
  * @param tuning - Shapes of the device.
  * @returns The kernel.
  */
-export function mergeSampleKernel({ workgroup }: Tuning): Kernel {
+export function mergeSampleKernel({ merge }: Tuning): Kernel {
   return {
     label: 'flashsampling merge_sample',
     sources: MERGE_SAMPLE,
-    constants: { WORKGROUP: workgroup },
+    constants: { WORKGROUP: merge.workgroup, UNROLL: merge.unroll },
     bindings: ['read', 'read', 'read', 'write', 'write'],
   }
 }
@@ -108,7 +108,7 @@ export function tileParts(
   const { tuning, rows, noiseScheme, isListed } = variant
   const source = variant.source(variant)
   const constants = {
-    WORKGROUP: tuning.workgroup,
+    WORKGROUP: chooseWalk(tuning, variant.layout).workgroup,
     TILE: tuning.tile,
     ROWS: rows,
     NOISE_VLLM: noiseScheme === 'vllm',
@@ -118,14 +118,32 @@ export function tileParts(
   return { ...source, sources: [...main, ...source.sources], constants }
 }
 
+/**
+ * How threads walk over what a tile kernel reads.
+ *
+ * @param tuning - Shapes of the device.
+ * @param layout - Storage of the weights; `logits` where these are in memory already.
+ * @returns The walk.
+ */
+export function chooseWalk(tuning: Tuning, layout: StorageLayout | 'logits'): Walk {
+  // Rows of logits share nothing, so that each has workgroups of its own.
+  if (layout === 'logits') {
+    return { workgroup: tuning.workgroup, tokens: 1, rows: 1, sums: 1, unroll: 1 }
+  }
+  return layout.numBlocks > 0 ? tuning.quantised : tuning.dense
+}
+
 /** Raw logits by products of hidden states and weights; the layout is that of the weights. */
-export const productSource: TileSource = ({ tuning, layout, hidden }) => {
+export const productSource: TileSource = ({ tuning, layout, hidden, rows }) => {
   const { chunk, numChunks, numBlocks, scaleBytes, offset, zeroPoint } = layout as StorageLayout
-  const { workgroup, tile, subgroup } = tuning
-  const lanes = chooseLanes(tuning, numChunks)
-  const walk = numBlocks > 0 ? tuning.quantised : tuning.dense
+  const { tile, subgroup } = tuning
+  // Chunks of a load: a block of quants is 16 or more, which share the load of their scale.
+  const span = numBlocks > 0 ? 2 : 1
+  const lanes = chooseLanes(tuning, Math.ceil(numChunks / span))
+  const walk = chooseWalk(tuning, layout)
   // As many tokens as a thread may take without idling a part of the workgroup.
-  const tokens = Math.max(1, Math.min(walk.tokens, Math.floor((tile * lanes) / workgroup)))
+  const most = Math.floor(Math.min(walk.sums / rows, (tile * lanes) / walk.workgroup))
+  const tokens = Math.max(1, Math.min(walk.tokens, most))
   return {
     sources: [
       ...CHUNKS[chunk],
@@ -137,7 +155,9 @@ export const productSource: TileSource = ({ tuning, layout, hidden }) => {
     constants: {
       LANES: lanes,
       TOKENS: tokens,
+      ...planSums(lanes, tokens * rows, subgroup),
       UNROLL: walk.unroll,
+      SPAN: span,
       NUM_CHUNKS: numChunks,
       SUBGROUP: subgroup,
       SCALE_F32: scaleBytes === 4,
@@ -145,6 +165,29 @@ export const productSource: TileSource = ({ tuning, layout, hidden }) => {
       ZERO_POINT: zeroPoint,
     },
   }
+}
+
+/**
+ * How sums are added up across the threads of a dot product. Where a subgroup holds these, threads give away half of
+ * their sums at each step, so that 64 sums of 32 threads take 62 shuffles; elsewhere a loop adds up one after the other.
+ */
+function planSums(lanes: number, numSums: number, subgroup: number): Record<string, number> {
+  const isLooped = lanes > subgroup || (numSums & (numSums - 1)) !== 0
+  const constants: Record<string, number> = {
+    NUM_SUMS: numSums,
+    NUM_LOOPS: isLooped ? 1 : 0,
+    NUM_STEPS: isLooped ? 0 : Math.log2(lanes),
+    // What a thread has at the end, and threads that then have the same.
+    NUM_KEPT: isLooped ? 0 : Math.max(1, numSums / lanes),
+    SHARERS: Math.max(1, lanes / numSums),
+  }
+  for (let k = 0, held = numSums; k < (constants.NUM_STEPS as number); k++) {
+    const given = Math.floor(held / 2)
+    held = Math.max(1, given)
+    Object.assign(constants, { [`KEPT_${k}`]: held, [`GIVEN_${k}`]: given })
+    constants[`STEP_${k}`] = lanes >> (k + 1)
+  }
+  return constants
 }
 
 /** Raw logits that lie in memory. */

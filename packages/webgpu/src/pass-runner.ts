@@ -13,7 +13,7 @@ import { MAP_MODE_READ } from './gpu-constants.ts'
 import type { GpuHead } from './gpu-head.ts'
 import type { PlacedRows } from './gpu-rows.ts'
 import type { CompiledKernel, Kernel } from './kernel.ts'
-import type { TileSource, TileVariant } from './kernels.ts'
+import { chooseWalk, type TileSource, type TileVariant } from './kernels.ts'
 import { Workspace } from './workspace.ts'
 
 /** Hidden states or logits of a call: in memory, or in a buffer of the device. */
@@ -106,8 +106,9 @@ export class PassRunner {
     const { noiseScheme } = this
     const { tuning, pieces } = this.head
     // The least power of two that holds the batch, as far as the tuning goes.
+    const mostRows = Math.min(...pieces.map(({ layout }) => chooseWalk(tuning, layout).rows))
     let numRows = 1
-    while (numRows < tasks.length && numRows < tuning.maxRows) numRows *= 2
+    while (numRows < tasks.length && numRows < mostRows) numRows *= 2
     const common = {
       source: this.#source,
       tuning,

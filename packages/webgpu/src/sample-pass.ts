@@ -63,6 +63,8 @@ export interface SamplePassOptions {
   prepareLists: PrepareLists | null
   /** How often to draw the same, for measurements. @defaultValue 1 */
   repeats?: number
+  /** Where the times of the pass go, for measurements. */
+  timestampWrites?: GPUComputePassTimestampWrites
 }
 
 /**
@@ -78,7 +80,7 @@ export async function runSamplePass(
   runner: PassRunner,
   tasks: readonly Task[],
   rows: RowSource,
-  { planes, destination, prepareLists, repeats = 1 }: SamplePassOptions,
+  { planes, destination, prepareLists, repeats = 1, timestampWrites }: SamplePassOptions,
 ): Promise<PassResult> {
   const { workspace } = runner
   const { numTiles, tuning } = runner.head
@@ -105,7 +107,10 @@ export async function runSamplePass(
       ['candidates', 'masses', 'lists', 'results'] as const
     ).map((name) => whole(workspace.get(name, sizes[name]))) as FourRanges
     const hidden = runner.placeRows(encoder, rows)
-    const pass = encoder.beginComputePass({ label: 'flashsampling sample' })
+    const pass = encoder.beginComputePass({
+      label: 'flashsampling sample',
+      ...(timestampWrites && { timestampWrites }),
+    })
     // Without a destination, something must be bound in its place that nothing else of the kernel uses.
     const memory = destination?.range ?? whole(workspace.get('unused', 16))
     const merged = [callRange, candidates, masses, results, memory]

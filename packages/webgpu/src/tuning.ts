@@ -6,9 +6,15 @@
 
 /** How a thread walks over the weights. */
 export interface Walk {
+  /** Threads of a workgroup. */
+  workgroup: number
   /** Tokens that it works on at a time, at most: each hidden state that is loaded serves all of them. */
   tokens: number
-  /** Chunks of each token that it loads before it uses one. */
+  /** Rows that it works on at a time, at most, a power of two: each weight that is loaded serves all of them. */
+  rows: number
+  /** Sums that it holds, at most: for many rows it takes fewer tokens. */
+  sums: number
+  /** Loads of each token that are under way before it uses one. */
   unroll: number
 }
 
@@ -16,7 +22,7 @@ export interface Walk {
 export interface Tuning {
   /** Name of the class, for reports. */
   name: string
-  /** Threads of a workgroup. */
+  /** Threads of a workgroup, for kernels that multiply nothing. */
   workgroup: number
   /** Threads that share one dot product at most; a power of two. */
   maxLanes: number
@@ -28,8 +34,8 @@ export interface Tuning {
   quantised: Walk
   /** Whether scales of 16 bits are kept as 32: more to read, nothing to convert. */
   wideScales: boolean
-  /** Rows that a thread works on at a time, at most: each weight that is loaded serves all of them. */
-  maxRows: number
+  /** How the kernel that merges the tiles' winners is cut: threads of a draw, loads of each under way at a time. */
+  merge: { workgroup: number; unroll: number }
   /** Threads that can exchange values without memory; 1 without subgroups. */
   subgroup: number
 }
@@ -44,22 +50,22 @@ export const TUNING_CLASSES: readonly (Omit<Tuning, 'subgroup'> & { matches: Reg
     workgroup: 4,
     maxLanes: 1,
     tile: 128,
-    dense: { tokens: 8, unroll: 1 },
-    quantised: { tokens: 16, unroll: 1 },
+    dense: { workgroup: 4, tokens: 8, rows: 8, sums: 128, unroll: 1 },
+    quantised: { workgroup: 4, tokens: 16, rows: 8, sums: 128, unroll: 1 },
     wideScales: true,
-    maxRows: 8,
+    merge: { workgroup: 4, unroll: 1 },
   },
   {
     name: 'nvidia',
     matches: /nvidia/,
-    workgroup: 128,
+    workgroup: 256,
     maxLanes: 32,
     tile: 64,
-    // From products alone on an H100: docs/findings/webgpu-products.md.
-    dense: { tokens: 8, unroll: 1 },
-    quantised: { tokens: 4, unroll: 1 },
+    // From an H100: docs/findings/webgpu-products.md.
+    dense: { workgroup: 256, tokens: 8, rows: 8, sums: 32, unroll: 1 },
+    quantised: { workgroup: 128, tokens: 8, rows: 4, sums: 32, unroll: 1 },
     wideScales: false,
-    maxRows: 8,
+    merge: { workgroup: 256, unroll: 4 },
   },
   {
     name: 'other',
@@ -67,10 +73,10 @@ export const TUNING_CLASSES: readonly (Omit<Tuning, 'subgroup'> & { matches: Reg
     workgroup: 128,
     maxLanes: 32,
     tile: 64,
-    dense: { tokens: 4, unroll: 1 },
-    quantised: { tokens: 4, unroll: 2 },
+    dense: { workgroup: 128, tokens: 4, rows: 8, sums: 32, unroll: 1 },
+    quantised: { workgroup: 128, tokens: 4, rows: 8, sums: 32, unroll: 1 },
     wideScales: false,
-    maxRows: 8,
+    merge: { workgroup: 256, unroll: 4 },
   },
 ]
 
@@ -87,13 +93,19 @@ export function chooseTuning(device: GPUDevice): Tuning {
     matches.test(text),
   ) as (typeof TUNING_CLASSES)[number]
   const { maxComputeInvocationsPerWorkgroup, maxComputeWorkgroupSizeX } = device.limits
-  const workgroup = Math.min(
-    found.workgroup,
-    maxComputeInvocationsPerWorkgroup,
-    maxComputeWorkgroupSizeX,
-  )
+  const most = Math.min(maxComputeInvocationsPerWorkgroup, maxComputeWorkgroupSizeX)
+  const bounded = <T extends { workgroup: number }>(part: T): T => ({
+    ...part,
+    workgroup: Math.min(part.workgroup, most),
+  })
   const hasSubgroups = device.features.has('subgroups')
-  return { ...found, workgroup, subgroup: hasSubgroups ? (info.subgroupMinSize ?? 1) : 1 }
+  return {
+    ...bounded(found),
+    dense: bounded(found.dense),
+    quantised: bounded(found.quantised),
+    merge: bounded(found.merge),
+    subgroup: hasSubgroups ? (info.subgroupMinSize ?? 1) : 1,
+  }
 }
 
 /**
@@ -101,11 +113,11 @@ export function chooseTuning(device: GPUDevice): Tuning {
  * as the order of a sum follows from it.
  *
  * @param tuning - Shapes of the device.
- * @param numChunks - Chunks of eight elements in a row.
+ * @param numLoads - Loads of weights in a row.
  * @returns A power of two.
  */
-export function chooseLanes(tuning: Tuning, numChunks: number): number {
+export function chooseLanes(tuning: Tuning, numLoads: number): number {
   let lanes = tuning.maxLanes
-  while (lanes > 1 && (Math.ceil(numChunks / lanes) * lanes) / numChunks > 1.25) lanes /= 2
+  while (lanes > 1 && (Math.ceil(numLoads / lanes) * lanes) / numLoads > 1.25) lanes /= 2
   return lanes
 }

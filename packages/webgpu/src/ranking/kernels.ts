@@ -20,12 +20,13 @@ export const INTERVAL_WORDS = 5
  * @param noiseScheme - Noise of every draw.
  * @returns The kernel.
  */
-export function mergeListsKernel({ workgroup }: Tuning, noiseScheme: NoiseScheme): Kernel {
+export function mergeListsKernel({ workgroup, merge }: Tuning, noiseScheme: NoiseScheme): Kernel {
   return {
     label: 'flashsampling merge_lists',
     sources: MERGE_LISTS,
     constants: {
       WORKGROUP: workgroup,
+      UNROLL: merge.unroll,
       NOISE_VLLM: noiseScheme === 'vllm',
       TOP: LIST_ENTRIES,
       CAPACITY: LIST_CAPACITY,

@@ -21,13 +21,18 @@ fn main(
   let first = slot * num_tiles();
   var score = DEAD;
   var candidate = vec4<u32>(0u);
-  for (var tile = local; tile < num_tiles(); tile += WORKGROUP) {
-    let other = candidates[first + tile];
-    let other_score = bitcast<f32>(other.x);
-    if (is_before(other_score, other.y, score, candidate.y) && other_score > DEAD) {
-      score = other_score;
-      candidate = other;
+  for (var tile = local; tile < num_tiles(); tile += WORKGROUP * UNROLL) {
+    // Several loads under way. Past the end the last tile again, which changes nothing.
+    #for u UNROLL
+    let other_$u = candidates[first + min(tile + $uu * WORKGROUP, num_tiles() - 1u)];
+    #end
+    #for u UNROLL
+    let score_$u = bitcast<f32>(other_$u.x);
+    if (is_before(score_$u, other_$u.y, score, candidate.y) && score_$u > DEAD) {
+      score = score_$u;
+      candidate = other_$u;
     }
+    #end
   }
   best_score[local] = score;
   best_candidate[local] = candidate;

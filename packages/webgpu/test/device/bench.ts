@@ -4,16 +4,15 @@
  * `bench.mjs [--json FILE] [--commit HASH] [--sweep] [--vocab-size N] [--hidden-size N] [--batch 1,8] [--dtypes f16,nbits4,f32]
  *   [--samples N] [--repeats N] [--warm-up MS]`
  *
- * A draw's time is the difference between submissions of many and of few draws, divided by the difference of their
- * numbers: what submissions cost by themselves cancels. The end-to-end time of a call with 4 bytes read back stands
- * beside it.
+ * A draw's time is that of a pass of many draws, by timestamps of the GPU, divided by their number. The end-to-end time
+ * of a call with 4 bytes read back stands beside it.
  */
 import { mkdirSync, writeFileSync } from 'node:fs'
 import { dirname } from 'node:path'
 import { parseArgs } from 'node:util'
 import { type CheckedShard, normalizeParams } from '@flashsampling/core'
 import { DeviceState } from '../../src/device-state.ts'
-import { BUFFER_USAGE } from '../../src/gpu-constants.ts'
+import { BUFFER_USAGE, MAP_MODE_READ } from '../../src/gpu-constants.ts'
 import { type GpuHead, type HeadPiece, uploadHead } from '../../src/gpu-head.ts'
 import { productSource } from '../../src/kernels.ts'
 import { loadRanking } from '../../src/load-ranking.ts'
@@ -74,6 +73,16 @@ const readCeilingGBs = await measureReadCeiling(
   Math.min(vocabSize * hiddenSize * 2, 2 ** 30),
 )
 console.log(`read ceiling ${readCeilingGBs.toFixed(0)} GB/s`)
+
+/** Draws whose times are taken in one go. */
+const MAX_SAMPLES = 64
+/** `GPUBufferUsage.QUERY_RESOLVE`. */
+const QUERY_RESOLVE = 0x0200
+const querySet = device.createQuerySet({ type: 'timestamp', count: 2 * MAX_SAMPLES })
+const [resolved, readBack] = [
+  QUERY_RESOLVE | BUFFER_USAGE.COPY_SRC,
+  BUFFER_USAGE.MAP_READ | BUFFER_USAGE.COPY_DST,
+].map((usage) => device.createBuffer({ size: MAX_SAMPLES * 16, usage })) as [GPUBuffer, GPUBuffer]
 
 const records: BenchRecord[] = []
 for (const dtype of options.dtypes.split(',') as BenchDType[]) {
@@ -148,7 +157,22 @@ function quantile(values: readonly number[], q: number): number {
   return sorted[Math.min(sorted.length - 1, Math.floor(q * sorted.length))] as number
 }
 
-/** A draw's times by difference, and those of whole calls, in µs. */
+/** Times of passes, in µs, by the number of the sample. */
+async function readTimes(count: number): Promise<number[]> {
+  const encoder = device.createCommandEncoder()
+  encoder.resolveQuerySet(querySet, 0, 2 * count, resolved, 0)
+  encoder.copyBufferToBuffer(resolved, 0, readBack, 0, count * 16)
+  device.queue.submit([encoder.finish()])
+  await readBack.mapAsync(MAP_MODE_READ, 0, count * 16)
+  const stamps = new BigUint64Array(readBack.getMappedRange(0, count * 16).slice(0))
+  readBack.unmap()
+  return Array.from({ length: count }, (_, i) => {
+    const [begin, end] = [stamps[2 * i], stamps[2 * i + 1]] as [bigint, bigint]
+    return Number(end - begin) / 1000
+  })
+}
+
+/** A draw's times on the GPU, and those of whole calls, in µs. */
 async function time(
   head: GpuHead,
   batchSize: number,
@@ -169,23 +193,29 @@ async function time(
     ...{ format: 'f32' as const, range: { buffer, offset: 0, size }, copies: [], copiedBytes: 0 },
     ...{ starts: tasks.map((_, row) => (row * hiddenSize) / 4), source: buffer },
   }
-  const submit = async (count: number): Promise<number> => {
-    const start = performance.now()
-    await runSamplePass(runner, tasks, hidden, {
-      ...{ planes: 1, destination: null, prepareLists, repeats: count },
+  const submit = (planes: 0 | 1, timing: { repeats?: number; sample?: number }): Promise<unknown> =>
+    runSamplePass(runner, tasks, hidden, {
+      ...{ planes, destination: null, prepareLists, repeats: timing.repeats ?? 1 },
+      ...(timing.sample !== undefined && {
+        timestampWrites: {
+          querySet,
+          beginningOfPassWriteIndex: 2 * timing.sample,
+          endOfPassWriteIndex: 2 * timing.sample + 1,
+        },
+      }),
     })
-    return (performance.now() - start) * 1000
+  // One draw after the other without a pause, as an idle card lowers its clock: from 1,980 to 345 MHz on an H100.
+  for (const until = performance.now() + warmUpMs; performance.now() < until; ) {
+    await Promise.all([1, 2, 3, 4].map(() => submit(0, { repeats })))
+    await device.queue.onSubmittedWorkDone()
   }
-  const few = Math.max(1, Math.floor(repeats / 8))
-  for (const until = performance.now() + warmUpMs; performance.now() < until; )
-    await submit(repeats)
-  const gpu: number[] = []
+  await Promise.all(Array.from({ length: samples }, (_, sample) => submit(0, { repeats, sample })))
+  const gpu = (await readTimes(samples)).map((time) => time / repeats)
   const call: number[] = []
   for (let i = 0; i < samples; i++) {
-    const short = await submit(few)
-    const long = await submit(few + repeats)
-    gpu.push((long - short) / repeats)
-    call.push(await submit(1))
+    const start = performance.now()
+    await submit(1, {})
+    call.push((performance.now() - start) * 1000)
   }
   runner.destroy()
   buffer.destroy()
@@ -229,18 +259,16 @@ async function measure(
 async function sweep(head: GpuHead, dtype: BenchDType): Promise<void> {
   const found: { text: string; median: number; batchSize: number }[] = []
   for (const batchSize of batchSizes) {
-    for (const workgroup of [64, 128, 256]) {
+    for (const workgroup of [128, 256]) {
       for (const tile of [32, 64, 128]) {
-        for (const tokens of [2, 4, 8]) {
-          for (const unroll of [1, 2, 4]) {
-            for (const maxRows of batchSize === 1
-              ? [1]
-              : [4, 8, 16].filter((rows) => rows <= batchSize)) {
-              const walk = { tokens, unroll }
-              const shape = { workgroup, tile, dense: walk, quantised: walk, maxRows }
+        for (const tokens of [4, 8]) {
+          for (const unroll of [1, 2]) {
+            for (const rows of batchSize === 1 ? [1] : [4, 8].filter((rows) => rows <= batchSize)) {
+              const walk = { workgroup, tokens, rows, sums: tokens * rows, unroll }
+              const shape = { tile, dense: walk, quantised: walk }
               const tuning: Tuning = { ...state.tuning, ...shape }
               if (tokens > (tile * tuning.maxLanes) / workgroup) continue
-              const text = JSON.stringify({ workgroup, tile, ...walk, maxRows })
+              const text = JSON.stringify({ tile, ...walk })
               try {
                 const { gpu } = await time(retile(head, tuning), batchSize, {})
                 found.push({ text, median: quantile(gpu, 0.5), batchSize })

@@ -8,11 +8,17 @@ struct Words {
   high: vec4<u32>,
 }
 
-fn load_words(row: u32, c: u32) -> Words {
-  let at = row * shard.row_words + 2u * c;
+fn load_words(row: u32, load: u32) -> Words {
+  let at = row * shard.row_words + 2u * load;
   return Words(weight[at], weight[at + 1u]);
 }
 
-fn widen(words: Words, zero_point: f32) -> Chunk {
+fn widen(words: Words, part: u32, zero_point: f32) -> Chunk {
   return Chunk(bitcast<vec4<f32>>(words.low), bitcast<vec4<f32>>(words.high));
+}
+
+const WEIGHT_ONE: Chunk = Chunk(vec4<f32>(1.0), vec4<f32>(1.0));
+
+fn scale_states(states: Chunk) -> Chunk {
+  return states;
 }

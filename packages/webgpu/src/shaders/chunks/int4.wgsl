@@ -1,22 +1,33 @@
 // Weights stored as nibbles, the lower first, one scale a block.
 
-alias WeightWord = u32;
+alias WeightWord = vec2<u32>;
 const QUANT_BITS: u32 = 4u;
 
-alias Words = u32;
+alias Words = vec2<u32>;
 
-fn load_words(row: u32, c: u32) -> Words {
-  return weight[row * shard.row_words + c];
+fn load_words(row: u32, load: u32) -> Words {
+  return weight[row * shard.row_words + load];
 }
 
-// The bits of 2^23 plus a nibble are those of 2^23 with the nibble below: no conversion from integers.
+// A nibble stays where it is in its half of the word: as 16^k times its value. States are divided by as much instead, for
+// all tokens at once and without rounding.
+const WEIGHT_UNITS: vec4<f32> = vec4<f32>(1.0, 16.0, 256.0, 4096.0);
+const WEIGHT_ONE: Chunk = Chunk(WEIGHT_UNITS, WEIGHT_UNITS);
+
+fn scale_states(states: Chunk) -> Chunk {
+  let scales = vec4<f32>(1.0, 0.0625, 0.00390625, 0.000244140625);
+  return Chunk(states.low * scales, states.high * scales);
+}
+
+// The bits of 2^23 plus a whole number below 2^23 are those of 2^23 with the number's: no conversion from integers.
 fn nibbles_of(word: u32) -> vec4<f32> {
-  let bits = (vec4<u32>(word) >> vec4<u32>(0u, 4u, 8u, 12u)) & vec4<u32>(15u);
+  let bits = vec4<u32>(word) & vec4<u32>(15u, 240u, 3840u, 61440u);
   return bitcast<vec4<f32>>(bits | vec4<u32>(0x4b000000u));
 }
 
-fn widen(words: Words, zero_point: f32) -> Chunk {
-  // Exact: both are whole numbers below 2^24.
-  let base = vec4<f32>(8388608.0 + zero_point);
-  return Chunk(nibbles_of(words) - base, nibbles_of(words >> 16u) - base);
+fn widen(words: Words, part: u32, zero_point: f32) -> Chunk {
+  // Exact: all are whole numbers below 2^24.
+  let base = vec4<f32>(8388608.0) + WEIGHT_UNITS * zero_point;
+  let word = select(words.x, words.y, part == 1u);
+  return Chunk(nibbles_of(word) - base, nibbles_of(word >> 16u) - base);
 }

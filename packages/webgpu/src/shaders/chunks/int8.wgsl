@@ -1,18 +1,32 @@
 // Weights stored as unsigned bytes, one scale a block.
 
-alias WeightWord = vec2<u32>;
+alias WeightWord = vec4<u32>;
 const QUANT_BITS: u32 = 8u;
 
-alias Words = vec2<u32>;
+alias Words = vec4<u32>;
 
-fn load_words(row: u32, c: u32) -> Words {
-  return weight[row * shard.row_words + c];
+fn load_words(row: u32, load: u32) -> Words {
+  return weight[row * shard.row_words + load];
+}
+
+// Bytes stay where they are in their half of the word, the second of each as 256 times its value; states are divided by
+// as much instead, as in int4.wgsl.
+const WEIGHT_UNITS: vec4<f32> = vec4<f32>(1.0, 256.0, 1.0, 256.0);
+const WEIGHT_ONE: Chunk = Chunk(WEIGHT_UNITS, WEIGHT_UNITS);
+
+fn scale_states(states: Chunk) -> Chunk {
+  let scales = vec4<f32>(1.0, 0.00390625, 1.0, 0.00390625);
+  return Chunk(states.low * scales, states.high * scales);
 }
 
 fn bytes_of(word: u32) -> vec4<f32> {
-  return vec4<f32>((vec4<u32>(word) >> vec4<u32>(0u, 8u, 16u, 24u)) & vec4<u32>(255u));
+  let bits = vec4<u32>(vec2<u32>(word), vec2<u32>(word >> 16u)) & vec4<u32>(255u, 65280u, 255u, 65280u);
+  return bitcast<vec4<f32>>(bits | vec4<u32>(0x4b000000u));
 }
 
-fn widen(words: Words, zero_point: f32) -> Chunk {
-  return Chunk(bytes_of(words.x) - zero_point, bytes_of(words.y) - zero_point);
+fn widen(words: Words, part: u32, zero_point: f32) -> Chunk {
+  let pair = select(words.xy, words.zw, part == 1u);
+  // Exact: all are whole numbers below 2^24.
+  let base = vec4<f32>(8388608.0) + WEIGHT_UNITS * zero_point;
+  return Chunk(bytes_of(pair.x) - base, bytes_of(pair.y) - base);
 }

@@ -21,15 +21,19 @@ fn merge_mass(task: u32, local: u32) -> u32 {
   var highest = DEAD;
   var sum = 0.0;
   var status = 0u;
-  for (var tile = local; tile < num_tiles(); tile += WORKGROUP) {
-    let mass = masses[task * num_tiles() + tile];
-    let other = bitcast<f32>(mass.x);
-    status |= mass.z;
-    if (other > DEAD) {
-      let new_highest = max(highest, other);
-      sum = add_scaled(sum, highest, bitcast<f32>(mass.y), other, new_highest);
-      highest = new_highest;
+  for (var tile = local; tile < num_tiles(); tile += WORKGROUP * UNROLL) {
+    #for u UNROLL
+    let mass_$u = masses[task * num_tiles() + min(tile + $uu * WORKGROUP, num_tiles() - 1u)];
+    #end
+    #for u UNROLL
+    let highest_$u = bitcast<f32>(mass_$u.x);
+    status |= mass_$u.z;
+    if (tile + $uu * WORKGROUP < num_tiles() && highest_$u > DEAD) {
+      let new_highest_$u = max(highest, highest_$u);
+      sum = add_scaled(sum, highest, bitcast<f32>(mass_$u.y), highest_$u, new_highest_$u);
+      highest = new_highest_$u;
     }
+    #end
   }
   mass_highest[local] = highest;
   mass_sum[local] = sum;

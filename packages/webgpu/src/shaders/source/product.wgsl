@@ -1,13 +1,13 @@
-// Products of hidden states and weights. A dot product is summed by LANES threads, each over chunks of eight elements
-// that lie LANES chunks apart, then across the threads in the order of a butterfly: an order that depends on hiddenSize
+// Products of hidden states and weights. A dot product is summed by LANES threads, each over loads of SPAN chunks of eight
+// elements that lie LANES loads apart, then across the threads in the order of a butterfly: an order that depends on hiddenSize
 // and the adapter alone, so a row's logits are the same bits in every batch and tile.
 //
-// A file of chunks/ gives WeightWord, Words (the bits of a chunk), load_words(), widen() and QUANT_BITS; one of hidden/
-// gives HiddenWord and load_hidden(). The prelude gives LANES, TOKENS, UNROLL, ROWS, TILE, WORKGROUP,
-// SUBGROUP, NUM_CHUNKS, SCALE_F32, OFFSET_FORMAT and ZERO_POINT.
+// A file of chunks/ gives WeightWord, Words (the bits of a load), load_words(), widen(), WEIGHT_ONE, scale_states() and
+// QUANT_BITS; one of hidden/ gives HiddenWord and load_hidden(). The prelude gives LANES, TOKENS, UNROLL, SPAN, ROWS, TILE,
+// WORKGROUP, SUBGROUP, NUM_CHUNKS, SCALE_F32, OFFSET_FORMAT, ZERO_POINT and those of planSums() in src/kernels.ts.
 //
-// src/kernel.ts repeats the lines between #for and #end. So sums and weights are plain variables: drivers do not always
-// take loops over arrays apart, and then keep the arrays in memory.
+// src/kernel.ts repeats the lines between #for and #end, and computes what stands in $(). So sums and weights are plain
+// variables: drivers do not always take loops over arrays apart, and then keep the arrays in memory.
 
 // What is subtracted from a quant: a constant, packed zero points, or an offset in units of the weight.
 const OFFSET_CONSTANT: u32 = 0u;
@@ -32,22 +32,26 @@ fn half_at(words: u32, index: u32) -> f32 {
   return select(pair.x, pair.y, (index & 1u) == 1u);
 }
 
-// Scale of a chunk's block; 1 where weights have none.
-fn load_scale(row: u32, c: u32) -> f32 {
+fn block_of(load: u32) -> u32 {
+  return (load * SPAN) >> shard.block_shift;
+}
+
+// Scale of a load's block; 1 where weights have none.
+fn load_scale(row: u32, load: u32) -> f32 {
   if (QUANT_BITS == 0u) {
     return 1.0;
   }
-  let block = row * shard.num_blocks + (c >> shard.block_shift);
+  let block = row * shard.num_blocks + block_of(load);
   if (SCALE_F32) {
     return bitcast<f32>(scales[block]);
   }
   return half_at(scales[block >> 1u], block);
 }
 
-// What is subtracted from the quants of a chunk, before they are scaled.
-fn load_zero_point(row: u32, c: u32) -> f32 {
+// What is subtracted from the quants of a load, before they are scaled.
+fn load_zero_point(row: u32, load: u32) -> f32 {
   if (OFFSET_FORMAT == OFFSET_PACKED) {
-    let block_in_row = c >> shard.block_shift;
+    let block_in_row = block_of(load);
     if (QUANT_BITS == 4u) {
       let byte = row * shard.zero_point_bytes + (block_in_row >> 1u);
       let bits = zero_points[byte >> 2u] >> ((byte & 3u) * 8u);
@@ -59,8 +63,12 @@ fn load_zero_point(row: u32, c: u32) -> f32 {
   return ZERO_POINT;
 }
 
-fn load_offset(row: u32, c: u32) -> f32 {
-  let block = row * shard.num_blocks + (c >> shard.block_shift);
+// What is added to the scaled quants of a load, in units of the weight.
+fn load_offset(row: u32, load: u32) -> f32 {
+  if (OFFSET_FORMAT != OFFSET_FLOAT) {
+    return 0.0;
+  }
+  let block = row * shard.num_blocks + block_of(load);
   if (SCALE_F32) {
     return bitcast<f32>(zero_points[block]);
   }
@@ -78,8 +86,16 @@ fn multiply_add(weights: Chunk, states: Chunk, start: f32) -> f32 {
   return fma(weights.high.w, states.high.w, sum);
 }
 
-// Adds the product of a chunk to a sum.
-fn accumulate(weights: Chunk, states: Chunk, scale: f32, row: u32, c: u32, start: f32) -> f32 {
+// Sum of a chunk's states, for offsets; those of scale_states().
+fn sum_states(states: Chunk) -> f32 {
+  if (OFFSET_FORMAT != OFFSET_FLOAT) {
+    return 0.0;
+  }
+  return multiply_add(WEIGHT_ONE, states, 0.0);
+}
+
+// Adds the product of a chunk to a sum; the states are those of scale_states().
+fn accumulate(weights: Chunk, states: Chunk, scale: f32, total: f32, offset: f32, start: f32) -> f32 {
   if (QUANT_BITS == 0u) {
     return multiply_add(weights, states, start);
   }
@@ -87,8 +103,7 @@ fn accumulate(weights: Chunk, states: Chunk, scale: f32, row: u32, c: u32, start
   if (OFFSET_FORMAT != OFFSET_FLOAT) {
     return sum;
   }
-  let ones = Chunk(vec4<f32>(1.0), vec4<f32>(1.0));
-  return fma(multiply_add(ones, states, 0.0), load_offset(row, c), sum);
+  return fma(total, offset, sum);
 }
 
 // Sum over the LANES threads of a dot product; every one of them gets it.
@@ -109,8 +124,33 @@ fn sum_lanes(value: f32, local: u32) -> f32 {
   return sum;
 }
 
+// One step of a sum across threads for two sums at once: a thread keeps one, adds the other thread's part of it, and
+// gives away its part of the other sum.
+fn add_kept(lower: f32, upper: f32, keeps_upper: bool, offset: u32) -> f32 {
+  return select(lower, upper, keeps_upper) + shuffle_xor(select(upper, lower, keeps_upper), offset);
+}
+
+// A sum by its number: row * TOKENS + token.
+fn store_sum(number: u32, first: u32, sum: f32) {
+  let token = first + number % TOKENS;
+  if (token < TILE) {
+    raw_logits[number / TOKENS * TILE + token] = sum;
+  }
+}
+
+// A load brings SPAN chunks, all of one block.
+const NUM_LOADS: u32 = (NUM_CHUNKS + SPAN - 1u) / SPAN;
+
 // Whether every thread has as many chunks as the others, each time round.
-const IS_EVEN: bool = NUM_CHUNKS % (LANES * UNROLL) == 0u;
+const IS_EVEN: bool = NUM_CHUNKS % (LANES * UNROLL * SPAN) == 0u;
+
+// A load within the row: without a bound where none is needed, so that addresses grow evenly.
+fn bounded_load(load: u32) -> u32 {
+  if (IS_EVEN) {
+    return load;
+  }
+  return min(load, NUM_LOADS - 1u);
+}
 
 // Fills raw_logits with the products of the tile's tokens and the tasks' hidden states. Tokens past the end of the
 // piece repeat its last one. The caller's next barrier publishes them.
@@ -126,46 +166,65 @@ fn fill_tile(tile: u32, first_task: u32, local: u32) {
     let row_$t = min(tile * TILE + first + $tu, shard.num_tokens - 1u);
     #for r ROWS
     // NOTE: without an initialiser Dawn keeps the sum of the last time round: docs/findings/wgsl-loop-variables.md.
-    var sum_$t_$r = 0.0;
+    var sum_$($r*TOKENS+$t) = 0.0;
     #end
     #end
-    for (var first_chunk = lane; first_chunk < NUM_CHUNKS; first_chunk += LANES * UNROLL) {
+    for (var first_load = lane; first_load < NUM_LOADS; first_load += LANES * UNROLL) {
       // All loads of weights before their use, so that many are under way.
       #for u UNROLL
-      let c_$u = min(first_chunk + $uu * LANES, NUM_CHUNKS - 1u);
+      let load_$u = bounded_load(first_load + $uu * LANES);
       #for t TOKENS
-      let words_$t_$u = load_words(row_$t, c_$u);
-      let scale_$t_$u = load_scale(row_$t, c_$u);
+      let words_$t_$u = load_words(row_$t, load_$u);
+      let scale_$t_$u = load_scale(row_$t, load_$u);
       #end
       #end
       #for u UNROLL
-      if (IS_EVEN || first_chunk + $uu * LANES < NUM_CHUNKS) {
-        #for t TOKENS
-        let weights_$t = widen(words_$t_$u, load_zero_point(row_$t, c_$u));
-        #end
+      #for s SPAN
+      let c_$u_$s = load_$u * SPAN + $su;
+      if (IS_EVEN || (first_load + $uu * LANES) * SPAN + $su < NUM_CHUNKS) {
+        // States of all rows before the weights of a token: with these first, eight rows took half as long again.
         #for r ROWS
-        let states_$r = load_hidden(states_at_$r, c_$u);
+        let states_$r = scale_states(load_hidden(states_at_$r, c_$u_$s));
+        let total_$r = sum_states(states_$r);
+        #end
         #for t TOKENS
-        sum_$t_$r = accumulate(weights_$t, states_$r, scale_$t_$u, row_$t, c_$u, sum_$t_$r);
+        let weights_$t = widen(words_$t_$u, $su, load_zero_point(row_$t, load_$u));
+        let offset_$t = load_offset(row_$t, load_$u);
+        #for r ROWS
+        sum_$($r*TOKENS+$t) = accumulate(weights_$t, states_$r, scale_$t_$u, total_$r, offset_$t, sum_$($r*TOKENS+$t));
         #end
         #end
       }
       #end
+      #end
     }
+    // Each step halves the sums of a thread, as long as it has several; the order of additions is that of sum_lanes().
+    #for k NUM_STEPS
+    #for i KEPT_$k
+    sum_$i = add_kept(sum_$i, sum_$($i+GIVEN_$k), (lane & $(STEP_$k)u) != 0u, $(STEP_$k)u);
+    #end
+    #end
+    if (lane % SHARERS == 0u) {
+      var number = 0u;
+      #for k NUM_STEPS
+      number += select(0u, $(GIVEN_$k)u, (lane & $(STEP_$k)u) != 0u);
+      #end
+      #for i NUM_KEPT
+      store_sum(number + $iu, first, sum_$i);
+      #end
+    }
+    #for l NUM_LOOPS
     // One copy of what follows, as software adapters take long to compile barriers.
     var sums: array<f32, TOKENS * ROWS>;
-    #for t TOKENS
-    #for r ROWS
-    sums[$tu * ROWS + $ru] = sum_$t_$r;
+    #for i NUM_SUMS
+    sums[$i] = sum_$i;
     #end
-    #end
-    for (var r = 0u; r < ROWS; r++) {
-      for (var t = 0u; t < TOKENS; t++) {
-        let logit = sum_lanes(sums[t * ROWS + r], local);
-        if (lane == t % LANES && first + t < TILE) {
-          raw_logits[r * TILE + first + t] = logit;
-        }
+    for (var i = 0u; i < NUM_SUMS; i++) {
+      let sum = sum_lanes(sums[i], local);
+      if (lane == i % LANES) {
+        store_sum(i, first, sum);
       }
     }
+    #end
   }
 }
