@@ -94,6 +94,14 @@ describe.skipIf(ask === undefined)(title, () => {
     expectEqual(combine({ ...SEVERAL_TILES, batchSize: [...NARROW, ...WIDE], mode: [0, 1], flags }))
   })
 
+  // A warp of the last block takes 32 rows or fewer, and 33 parts of a row at a time.
+  it('merges the log-masses of any number of blocks', () => {
+    const common = { vocabSize: [4224], hiddenSize: [8], values: ['equal' as const] }
+    const numMultiprocessors = [2, 33, 34, 67, 132, 264]
+    const shapes = combine({ ...common, batchSize: [3, 100, 256], numMultiprocessors })
+    expectEqual(shapes.map((shape) => ({ ...shape, flags: ['temperatures', 'logprobs'] })))
+  })
+
   describe.each([
     ['temperatures near 0', { flags: ['temperatures', 'logprobs'] }],
     ['high temperatures', { flags: ['hot', 'logprobs'] }],

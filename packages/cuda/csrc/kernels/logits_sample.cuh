@@ -313,7 +313,7 @@ __global__ void __launch_bounds__(kNumThreads) logits_sample_kernel(const __grid
       LogMass merged = log_mass[0];
       for (int warp = 1; warp < kNumWarps; warp++)
         merged = merge_log_mass(merged, log_mass[warp]);
-      args.workspace->log_mass[row_in_pass][blockIdx.x] = merged;
+      args.workspace->log_sum_exp[blockIdx.x][row_in_pass] = log_sum_exp(merged);
     }
   }
   const LastBlockArgs last = {

@@ -342,7 +342,7 @@ FS_DEVICE void publish(const Args& args, Shared<Config>* shared, Workspace* work
       LogMass mass = shared->log_mass[0][row];
       for (int warp = 1; warp < Config::kWarpsVocab; warp++)
         mass = merge_log_mass(mass, shared->log_mass[warp][row]);
-      workspace->log_mass[row][blockIdx.x] = mass;
+      workspace->log_sum_exp[blockIdx.x][row] = log_sum_exp(mass);
     }
   }
 }

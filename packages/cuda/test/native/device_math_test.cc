@@ -298,7 +298,7 @@ bool answer(const std::string& command, Reader& in) {
     std::printf("%d %u %u %u\n", is_valid_temperature(temperature), float_bits(divisor), float_bits(quotient),
                 float_bits(undo_temperature(quotient, divisor)));
   } else if (command == "workspace") {
-    std::printf("%zu %" PRIu64 " %zu\n", sizeof(Workspace), kZeroedBytes, offsetof(Workspace, log_mass));
+    std::printf("%zu %" PRIu64 " %zu\n", sizeof(Workspace), kZeroedBytes, offsetof(Workspace, log_sum_exp));
   } else if (command == "sweep") {
     sweep(in);
   } else if (command == "filter") {

@@ -8,7 +8,6 @@
 #include <cstdint>
 
 #include "candidate.h"
-#include "log_mass.h"
 
 namespace flashsampling {
 
@@ -29,7 +28,8 @@ struct Workspace {
   uint64_t best[kMaxSlots];           // packed winners, merged by atomicMax
   uint32_t row_flags[kMaxTileBatch];  // nonzero: the row has a NaN or +infinity
   // --- Scratch ---
-  LogMass log_mass[kMaxTileBatch][kMaxBlocks];
+  // ln of every part's mass, block by block: threads that each take a row read neighbouring words.
+  float log_sum_exp[kMaxBlocks][kMaxTileBatch];
 };
 
 constexpr uint64_t kZeroedBytes =

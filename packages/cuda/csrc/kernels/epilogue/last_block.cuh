@@ -1,10 +1,11 @@
-// The end of a pass: blocks publish winners and log-masses to the workspace, and the one that arrives last writes the
+// The end of a pass: blocks publish winners and log-sum-exps to the workspace, and the one that arrives last writes the
 // results and leaves the workspace as it found it. So a pass is one launch.
 #pragma once
 
 #include "../common/candidate.h"
 #include "../common/log_mass.h"
 #include "../common/sample_params.h"
+#include "../common/score.h"
 #include "../common/workspace.h"
 #include "raise_best.cuh"
 #include "winner_store.cuh"
@@ -19,7 +20,7 @@ struct LastBlockArgs {
   LogprobsMode logprobs_mode;
   uint32_t max_num_samples;
   bool wants_log_mass;
-  uint32_t num_parts;  // log-masses of each row in the workspace
+  uint32_t num_parts;  // log-sum-exps of each row in the workspace
 };
 
 __device__ __forceinline__ LastBlockArgs last_block_args(const SampleParams& params, const PassRange& pass,
@@ -50,53 +51,69 @@ __device__ __forceinline__ LogMass merge_warp(LogMass mass) {
   return mass;
 }
 
-// The log-sum-exps of rows first_row, first_row + row_step, … from the log-masses of all parts in the workspace. The
-// whole warp calls it. Some rows at a time, so that reads and shuffles of one hide those of another: this runs while
-// all other multiprocessors stand idle.
-__device__ __forceinline__ void read_log_sum_exps(const Workspace* workspace, uint32_t first_row, uint32_t row_step,
-                                                  uint32_t num_rows, uint32_t num_parts, float* row_log_sum_exp) {
-  constexpr int kRows = 4;
+// The log-sum-exps of all rows from those of the parts in the workspace. Called by kNumThreads threads in whole warps.
+// As many lanes share a row as there are threads for, and a thread reads up to kParts parts before it looks at one of
+// them: this runs while all other multiprocessors stand idle, and most of it is the latency of those reads.
+template <int kNumThreads>
+FS_DEVICE void merge_log_sum_exps(const Workspace* workspace, uint32_t num_rows, uint32_t num_parts,
+                                  float* row_log_sum_exp) {
+  constexpr uint32_t kParts = 33;  // the 132 blocks of an H100 in one to four rounds
+  constexpr uint32_t kGroup = 11;  // parts for which one branch decides whether there are any
   const uint32_t lane_idx = threadIdx.x % kWarpSize;
-  for (uint32_t row = first_row; row < num_rows; row += kRows * row_step) {
-    const auto read = [&](int i, uint32_t part) {
-      const uint32_t read_row = min(row + i * row_step, num_rows - 1);
-      const float2 mass = __ldcg(reinterpret_cast<const float2*>(&workspace->log_mass[read_row][part]));
-      return LogMass{mass.y != 0.f ? mass.x : -INFINITY, mass.y};
+  uint32_t rows_per_warp = kWarpSize;
+  while (rows_per_warp > 1 && kNumThreads / kWarpSize * (rows_per_warp / 2) >= num_rows)
+    rows_per_warp /= 2;
+  const uint32_t lanes_per_row = kWarpSize / rows_per_warp;
+  const uint32_t lane_part = lane_idx / rows_per_warp;
+  for (uint32_t first_row = threadIdx.x / kWarpSize * rows_per_warp; first_row < num_rows;
+       first_row += kNumThreads / kWarpSize * rows_per_warp) {
+    const uint32_t row = first_row + lane_idx % rows_per_warp;
+    const float* next = &workspace->log_sum_exp[lane_part][min(row, num_rows - 1)];
+    LogMass mass = {-INFINITY, 0.f};
+    const auto rescale = [&](float reference) {
+      if (mass.sum != 0.f) mass.sum *= rough_exp2((mass.reference - reference) * WinnerFilter::kLog2E);
+      mass.reference = reference;
     };
-    float reference[kRows], sum[kRows];
+#pragma unroll 1
+    for (uint32_t first_part = 0; first_part < num_parts; first_part += kParts * lanes_per_row) {
+      const uint32_t num_left = num_parts - first_part;
+      const uint32_t num_reads = (num_left + lanes_per_row - 1 - lane_part) / lanes_per_row;  // of this lane
+      float parts[kParts];
+      float reference = mass.reference;
 #pragma unroll
-    for (int i = 0; i < kRows; i++)
-      reference[i] = -INFINITY, sum[i] = 0.f;
-    for (uint32_t part = lane_idx; part < num_parts; part += kWarpSize) {
+      for (uint32_t group = 0; group < kParts; group += kGroup) {
 #pragma unroll
-      for (int i = 0; i < kRows; i++)
-        reference[i] = fmaxf(reference[i], read(i, part).reference);
-    }
+        for (uint32_t i = group; i < group + kGroup; i++)
+          parts[i] = -INFINITY;
+        if (group * lanes_per_row < num_left) {
 #pragma unroll
-    for (uint32_t lanes = 1; lanes < kWarpSize; lanes *= 2) {
+          for (uint32_t i = group; i < group + kGroup; i++) {
+            if (i < num_reads) parts[i] = __ldcg(next);
+            next += lanes_per_row * kMaxTileBatch;
+          }
+        }
+      }
 #pragma unroll
-      for (int i = 0; i < kRows; i++)
-        reference[i] = fmaxf(reference[i], __shfl_xor_sync(kAllLanes, reference[i], lanes));
-    }
-    for (uint32_t part = lane_idx; part < num_parts; part += kWarpSize) {
+      for (uint32_t i = 0; i < kParts; i++)
+        reference = fmaxf(reference, parts[i]);
+      if (reference == -INFINITY) continue;
+      rescale(reference);
 #pragma unroll
-      for (int i = 0; i < kRows; i++) {
-        const LogMass mass = read(i, part);
-        if (mass.sum != 0.f) sum[i] += mass.sum * expf(mass.reference - reference[i]);
+      for (uint32_t group = 0; group < kParts; group += kGroup) {
+        if (group * lanes_per_row < num_left) {
+#pragma unroll
+          for (uint32_t i = group; i < group + kGroup; i++)
+            mass.sum += rough_exp2((parts[i] - reference) * WinnerFilter::kLog2E);
+        }
       }
     }
-#pragma unroll
-    for (uint32_t lanes = 1; lanes < kWarpSize; lanes *= 2) {
-#pragma unroll
-      for (int i = 0; i < kRows; i++)
-        sum[i] += __shfl_xor_sync(kAllLanes, sum[i], lanes);
-    }
-    if (lane_idx == 0) {
-#pragma unroll
-      for (int i = 0; i < kRows; i++) {
-        if (row + i * row_step < num_rows) row_log_sum_exp[row + i * row_step] = log_sum_exp({reference[i], sum[i]});
-      }
-    }
+    float reference = mass.reference;
+    for (uint32_t lanes = rows_per_warp; lanes < kWarpSize; lanes *= 2)
+      reference = fmaxf(reference, __shfl_xor_sync(kAllLanes, reference, lanes));
+    rescale(reference);
+    for (uint32_t lanes = rows_per_warp; lanes < kWarpSize; lanes *= 2)
+      mass.sum += __shfl_xor_sync(kAllLanes, mass.sum, lanes);
+    if (lane_idx < rows_per_warp && row < num_rows) row_log_sum_exp[row] = log_sum_exp(mass);
   }
 }
 
@@ -135,8 +152,7 @@ FS_DEVICE void finish_pass(const LastBlockArgs& args, Workspace* workspace, floa
 
   const PassRange& pass = args.pass;
   if (args.wants_log_mass) {
-    read_log_sum_exps(workspace, threadIdx.x / kWarpSize, Team::kNumThreads / kWarpSize, pass.num_rows, args.num_parts,
-                      row_log_sum_exp);
+    merge_log_sum_exps<Team::kNumThreads>(workspace, pass.num_rows, args.num_parts, row_log_sum_exp);
     Team::sync();
   }
   for (uint32_t slot = threadIdx.x; slot < Team::num_slots(pass); slot += Team::kNumThreads) {

@@ -114,13 +114,21 @@ FS_DEVICE void publish_rows(const PassRange& pass, const EpilogueArgs& args, con
   for (int row = thread_idx; row < pass.num_rows; row += kConsumerThreads) {
     if ((shared->row_flags[row / 32] >> (row % 32)) & 1u) atomicOr(&workspace->row_flags[row], 1u);
     if (args.wants_log_mass) {
-      LogMass mass = {0.f, 0.f};
+      // Merged as undivided logits: one division instead of one for every warp.
+      float2 parts[kConsumerWarps];
+      LogMass mass = {-INFINITY, 0.f};
+#pragma unroll
       for (int warp = 0; warp < kConsumerWarps; warp++) {
-        const float2 part = shared->log_mass[warp][row];
-        const float divisor = args.log_mass_is_raw ? 1.f : fabsf(shared->divisors[row]);
-        mass = merge_log_mass(mass, {apply_temperature(part.x, divisor), part.y});
+        parts[warp] = shared->log_mass[warp][row];
+        if (parts[warp].y != 0.f) mass.reference = fmaxf(mass.reference, parts[warp].x);
       }
-      workspace->log_mass[row][blockIdx.x] = mass;
+      const float scale = args.log_mass_is_raw ? kLog2OfE : shared->filters[row].scale;
+#pragma unroll
+      for (int warp = 0; warp < kConsumerWarps; warp++) {
+        if (parts[warp].y != 0.f) mass.sum += parts[warp].y * rough_exp2((parts[warp].x - mass.reference) * scale);
+      }
+      mass.reference = apply_temperature(mass.reference, args.log_mass_is_raw ? 1.f : fabsf(shared->divisors[row]));
+      workspace->log_sum_exp[blockIdx.x][row] = log_sum_exp(mass);
     }
   }
 }
