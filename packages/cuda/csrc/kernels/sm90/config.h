@@ -98,7 +98,7 @@ struct alignas(1024) Sm90Shared {
   float divisors[Config::kTileBatch];  // of the logits; negative: greedy, no noise
   union {
     uint32_t lower_bounds[Config::kHasFilter ? Config::kTileBatch : 1];  // ordered bits; 0: none. In the first tile
-    float references[Config::kHasFilter ? Config::kTileBatch : 1];  // logits that log-masses refer to. From then on
+    float mass_offsets[Config::kHasFilter ? Config::kTileBatch : 1];     // what log-masses refer to. From then on
   };
   uint64_t weight_full[Config::kWeightStages], weight_empty[Config::kWeightStages];
   uint64_t hidden_full[Config::kHiddenStages], hidden_empty[Config::kHiddenStages];

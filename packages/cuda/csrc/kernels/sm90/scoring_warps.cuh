@@ -56,11 +56,9 @@ FS_DEVICE void exchange_winners(Sm90Shared<Config>* shared, const EpilogueArgs& 
     if (best != kNoCandidate) {
       const float score = candidate_score(best);
       shared->filters[row].bound = filter_bound(score, shared->is_greedy(row));
-      // A reference moves only when it must: moving it costs every warp a rescaling. NaN stays.
-      const float scale = shared->filters[row].scale;
-      if (score * kLog2OfE - shared->references[row] * scale > 40.f) {
-        shared->references[row] = mass_reference(score * kLog2OfE, scale, args.log_mass_is_raw);
-      }
+      // An offset moves only when it must: moving it costs every warp a rescaling. NaN stays.
+      const float offset = mass_offset(score * kLog2OfE, shared->filters[row].scale, args.log_mass_is_raw);
+      if (offset - shared->mass_offsets[row] > 40.f) shared->mass_offsets[row] = offset;
     }
   }
 }

@@ -39,12 +39,13 @@ FS_DEVICE float filter_bound(float best, bool is_greedy) {
   return best * kLog2OfE - margin + (is_greedy ? static_cast<float>(kGreedyCode) : 0.f);
 }
 
-// The logit that a row's log-mass refers to, from its best score as a power of two. NaN where a score says too little
+// What a row's log-mass refers to, as a power of two, from its best score as one. NaN where a score says too little
 // about logits, so that sums would vanish: scores that are rounded to whole powers, and raw logits at temperatures
 // above 2.
-FS_DEVICE float mass_reference(float best_exponent, float scale, bool is_raw) {
+FS_DEVICE float mass_offset(float best_exponent, float scale, bool is_raw) {
   const bool is_close = fabsf(best_exponent) < 0x1p20f && (!is_raw || scale > 0.5f * kLog2OfE);
-  return is_close ? best_exponent / scale : NAN;
+  if (!is_close) return NAN;
+  return is_raw ? best_exponent * (kLog2OfE / scale) : best_exponent;
 }
 
 // The code at kShift bits of a word of four codes, as fp32: set into the mantissa of 2^(23 - kShift), where its lowest
@@ -190,13 +191,13 @@ struct TileFilter {
     if (row >= Config::kTileBatch) return;
     const float scale = shared->filters[row].scale;
     if (row >= static_cast<int>(args.num_rows) || !shared->is_drawn(row)) {
-      shared->references[row] = scale == 0.f ? 0.f : NAN;  // without a best score, but its log-mass may be wanted
+      shared->mass_offsets[row] = scale == 0.f ? 0.f : NAN;  // without a best score, but its log-mass may be wanted
       return;
     }
     const uint32_t ordered = shared->lower_bounds[row];
     const float exponent = from_ordered_bits(ordered);  // NaN for 0, which is none
     shared->filters[row].bound = ordered != 0 ? filter_bound(exponent * kLn2, shared->is_greedy(row)) : -INFINITY;
-    shared->references[row] = mass_reference(exponent, scale, args.log_mass_is_raw);
+    shared->mass_offsets[row] = mass_offset(exponent, scale, args.log_mass_is_raw);
   }
 
   // Adds one unit to its rows' log-masses. A token that no winner has overtaken so far lies below its row's reference,
@@ -212,28 +213,31 @@ struct TileFilter {
 #pragma unroll
       for (int j = 0; j < 4; j++) {
         const float4 filter = load_filters(j0 + j);
-        const float2 reference =
-            *reinterpret_cast<const float2*>(&shared->references[8 * (j0 + j) + 2 * (lane_idx % 4)]);
+        const float2 offset =
+            *reinterpret_cast<const float2*>(&shared->mass_offsets[8 * (j0 + j) + 2 * (lane_idx % 4)]);
         const float low_scale = is_raw ? kLog2OfE : filter.x, high_scale = is_raw ? kLog2OfE : filter.z;
         const float* a = &accumulators[4 * (j0 + j)];
-        terms[2 * j] = rough_exp2((a[0] - reference.x) * low_scale) + rough_exp2((a[2] - reference.x) * low_scale);
+        terms[2 * j] = rough_exp2(fmaf(a[0], low_scale, -offset.x)) + rough_exp2(fmaf(a[2], low_scale, -offset.x));
         terms[2 * j + 1] =
-            rough_exp2((a[1] - reference.y) * high_scale) + rough_exp2((a[3] - reference.y) * high_scale);
+            rough_exp2(fmaf(a[1], high_scale, -offset.y)) + rough_exp2(fmaf(a[3], high_scale, -offset.y));
       }
       reduce_rows(terms, [](float kept, float received) { return kept + received; });
       sums[j0 / 4] = terms[0];
-      is_small &= terms[0] < 0x1p60f;  // not for a reference of NaN
+      is_small &= terms[0] < 0x1p60f;  // not for an offset of NaN
     }
     if (!__all_sync(kAllLanes, is_small)) return false;
 #pragma unroll
     for (int i = 0; i < kOwned; i++) {
       const int row = 8 * (4 * i + g / 2) + 2 * (lane_idx % 4) + g % 2;
-      const float reference = shared->references[row];
+      const float offset = shared->mass_offsets[row];
+      const float scale = is_raw ? kLog2OfE : shared->filters[row].scale;
+      // The logit at the offset, nearly: 1 / scale is divisor * ln 2. What it misses the offset by is taken from the
+      // sum.
+      const float reference = offset * (is_raw ? kLn2 : fabsf(shared->divisors[row]) * kLn2);
+      const float missed = fmaf(reference, scale, -offset);
       float2 mass = shared->log_mass[warp_idx][row];
-      if (mass.y != 0.f && mass.x != reference) {
-        mass.y *= rough_exp2((mass.x - reference) * (is_raw ? kLog2OfE : shared->filters[row].scale));
-      }
-      shared->log_mass[warp_idx][row] = {reference, mass.y + sums[i]};
+      if (mass.y != 0.f && mass.x != reference) mass.y *= rough_exp2((mass.x - reference) * scale);
+      shared->log_mass[warp_idx][row] = {reference, fmaf(sums[i], rough_exp2(-missed), mass.y)};
     }
     return true;
   }
