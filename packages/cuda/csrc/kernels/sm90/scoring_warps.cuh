@@ -63,14 +63,37 @@ FS_DEVICE void exchange_winners(Sm90Shared<Config>* shared, const EpilogueArgs& 
   }
 }
 
+// Brings a tile's words of the mask into L2: draw_codes(), which reads them in the middle of the multiplication, would
+// wait for device memory.
 template <class Config>
-FS_DEVICE void score_tiles(const Sm90Args& args, Sm90Shared<Config>* shared, int scoring_thread_idx) {
+FS_DEVICE void prefetch_mask(const TileSchedule<Config>& schedule, const EpilogueArgs& args, uint32_t tile_idx,
+                             uint32_t block_rank, int scoring_thread_idx) {
+  if (args.allowed_tokens == nullptr || tile_idx >= schedule.num_tiles()) return;
+  uint32_t first_unit, num_units;
+  schedule.tile(tile_idx, block_rank, first_unit, num_units);
+  if (num_units == 0) return;
+  for (int row = scoring_thread_idx; row < static_cast<int>(args.num_rows); row += kScoringThreads) {
+    const int32_t* words = args.allowed_tokens + row * args.allowed_tokens_stride;
+    // At most two sectors, as a tile has 32 bytes at most.
+    prefetch_l2(words + first_unit * kUnit / 32);
+    prefetch_l2(words + ((first_unit + num_units) * kUnit - 1) / 32);
+  }
+}
+
+template <class Config>
+FS_DEVICE void score_tiles(const Sm90Args& args, Sm90Shared<Config>* shared, uint32_t block_rank,
+                           int scoring_thread_idx) {
   const EpilogueArgs epilogue_args = make_epilogue_args<Config>(args);
   if (!uses_filter<Config>(epilogue_args)) return;
+  const TileSchedule<Config> schedule(args);
+  prefetch_mask<Config>(schedule, epilogue_args, 0, block_rank, scoring_thread_idx);
+  prefetch_mask<Config>(schedule, epilogue_args, 1, block_rank, scoring_thread_idx);
   barrier_wait(shared_address(&shared->state_full), 0);
   const int lane_idx = scoring_thread_idx % kWarpSize;
-  const uint32_t num_tiles = TileSchedule<Config>(args).num_tiles();
+  const uint32_t num_tiles = schedule.num_tiles();
   for (uint32_t tile_idx = 0; tile_idx < num_tiles; tile_idx++) {
+    // The next tile's draws begin when this one's queues are full.
+    if (tile_idx > 0) prefetch_mask<Config>(schedule, epilogue_args, tile_idx + 1, block_rank, scoring_thread_idx);
     barrier_wait(shared_address(&shared->queue_full), tile_idx % 2);
     score_queues<Config>(shared, epilogue_args, args.first_unit * kUnit, scoring_thread_idx / kWarpSize, lane_idx);
     named_barrier<kScoringThreads>(kScoringBarrier);

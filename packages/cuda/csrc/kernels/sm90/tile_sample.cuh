@@ -67,7 +67,7 @@ __global__ void __launch_bounds__(kBlockThreads, 1)
     } else if (thread_idx == kConsumerThreads + kWarpSize) {
       load_hidden<Config>(hidden_map, args, shared, block_rank);
     } else if (Config::kHasFilter && thread_idx >= kFirstScoringThread) {
-      score_tiles<Config>(args, shared, thread_idx - kFirstScoringThread);
+      score_tiles<Config>(args, shared, block_rank, thread_idx - kFirstScoringThread);
     }
   } else {
     increase_registers<kConsumerRegisters>();

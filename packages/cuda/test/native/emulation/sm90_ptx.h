@@ -95,6 +95,7 @@ inline void barrier_wait(uint32_t barrier, uint32_t parity) { memory_barrier(bar
 // --- Bulk tensor copies ---
 
 inline void tensor_map_prefetch(const CUtensorMap*) {}
+inline void prefetch_l2(const void* address) { (void)*static_cast<const volatile uint8_t*>(address); }
 inline void tensor_prefetch(const CUtensorMap*, int, int, uint64_t) {}
 
 // Ends some time later. Until then the destination holds what may be read of it: nothing.
