@@ -170,7 +170,7 @@ async function uploadPiece(
   const rowsAtOnce = uploadRows(layout)
   for (let row = 0; row < numTokens; row += rowsAtOnce) {
     const rows = Math.min(rowsAtOnce, numTokens - row)
-    const part = convertRows(shard, layout, start + row, rows)
+    const part = await convertRows(shard, layout, start + row, rows)
     const upload = state.capture(ACTION, () => {
       write(device, weight, row * rowBytes.weight, part.weight)
       if (part.scales !== null) write(device, scales, row * rowBytes.scales, part.scales)
