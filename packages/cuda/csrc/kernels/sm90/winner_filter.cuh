@@ -97,14 +97,23 @@ struct TileFilter {
     load_key(draw + 1);
     const int row = draw / 2 * kWarpSize + lane_idx;
     const int first_pair = draw % 2 * kPairs;
-    // NOTE: read where it is used: keeping the word from one draw to the next made plain draws of 256 rows 1 % slower.
-    uint32_t allowed = 0xFFFFu;  // bit i: token unit_token + i
+    // NOTE: the mask's word is read before the noise and looked at behind it, which hides its latency. Not at 256 rows,
+    // where that made plain draws 0.5 to 0.7 % slower; keeping the word from one draw to the next cost them 1 %
+    // (docs/findings/hopper-fused-sampler.md).
+    constexpr bool kLooksLate = Config::kTileBatch < 256;
+    const auto in_unit = [&](uint32_t word) { return word >> (unit_token & 16u); };
+    const auto in_shard = [&](uint32_t tokens) {
+      if (unit_token < args.token_begin) tokens &= 0xFFFFu << (args.token_begin - unit_token);
+      if (args.token_last - unit_token < kUnit) tokens &= 0xFFFFu >> (kUnit - 1 - (args.token_last - unit_token));
+      return tokens;
+    };
+    uint32_t allowed = kLooksLate ? 0xFFFFFFFFu : 0xFFFFu;  // bit i: token unit_token + i; still of a word if late
     if (args.allowed_tokens != nullptr && row < static_cast<int>(args.num_rows)) {
       const int32_t* words = args.allowed_tokens + row * args.allowed_tokens_stride;
-      allowed = static_cast<uint32_t>(words[unit_token >> 5]) >> (unit_token & 16u);
+      allowed = static_cast<uint32_t>(words[unit_token >> 5]);
+      if constexpr (!kLooksLate) allowed = in_unit(allowed);
     }
-    if (unit_token < args.token_begin) allowed &= 0xFFFFu << (args.token_begin - unit_token);
-    if (args.token_last - unit_token < kUnit) allowed &= 0xFFFFu >> (kUnit - 1 - (args.token_last - unit_token));
+    if constexpr (!kLooksLate) allowed = in_shard(allowed);
     uint32_t codes[kPairs];
     if (args.noise_scheme == NoiseScheme::kFlash) {
 #pragma unroll
@@ -125,6 +134,7 @@ struct TileFilter {
       for (int i = 0; i < kPairs; i++)
         codes[i] = kGreedyCode * 0x11u;
     }
+    if constexpr (kLooksLate) allowed = in_shard(in_unit(allowed));
     static_assert(kClosedCode == 0, "codes are closed by clearing them");
     if ((allowed & 0xFFFFu) != 0xFFFFu) {
 #pragma unroll
