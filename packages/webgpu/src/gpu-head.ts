@@ -8,7 +8,13 @@ import type { BufferRange } from './buffer-range.ts'
 import type { DeviceState } from './device-state.ts'
 import { BUFFER_USAGE } from './gpu-constants.ts'
 import { checkGpuWeight, type GpuWeight, tryBinding } from './gpu-weight.ts'
-import { convertRows, type StorageLayout, storageLayout } from './storage.ts'
+import {
+  CHUNK_BYTES,
+  chunksPerLoad,
+  convertRows,
+  type StorageLayout,
+  storageLayout,
+} from './storage.ts'
 import type { Tuning } from './tuning.ts'
 
 /** Rows of the vocabulary that one dispatch works on. */
@@ -236,8 +242,7 @@ function describePiece(
   words.set([vocabStart, numTokens])
   if (layout !== 'logits') {
     words[2] = layout.numChunks
-    // In elements of the weight buffer: two for a chunk of f32, one for the others.
-    words[3] = layout.rowBytes / WEIGHT_WORD_BYTES[layout.chunk]
+    words[3] = layout.rowBytes / CHUNK_BYTES[layout.chunk] / chunksPerLoad(layout)
     words[4] = Math.log2(layout.blockSize / 8)
     words[5] = layout.numBlocks
     words[6] = layout.offsetRowBytes
@@ -282,9 +287,6 @@ export async function logitsHead(state: DeviceState, vocabSize: number): Promise
     ...{ numTiles: piece.numTiles, numChunks: 0, hiddenSize: 0, vocabSize, byteLength: 0, destroy },
   }
 }
-
-/** Blocks are whole loads of two chunks. */
-const WEIGHT_WORD_BYTES = { f32: 16, f16: 16, bf16: 16, int8: 16, int4: 8 } as const
 
 function alignUp(value: number, step: number): number {
   return Math.ceil(value / step) * step

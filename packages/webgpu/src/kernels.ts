@@ -20,7 +20,7 @@ import {
   SUBGROUPS_SHUFFLE,
   TILE_SAMPLE,
 } from './shaders.generated.ts'
-import type { ChunkFormat, StorageLayout } from './storage.ts'
+import { type ChunkFormat, chunksPerLoad, type StorageLayout } from './storage.ts'
 import { chooseLanes, type Tuning, type Walk } from './tuning.ts'
 
 /** Storage of hidden states or logits in GPU memory. */
@@ -135,10 +135,9 @@ export function chooseWalk(tuning: Tuning, layout: StorageLayout | 'logits'): Wa
 
 /** Raw logits by products of hidden states and weights; the layout is that of the weights. */
 export const productSource: TileSource = ({ tuning, layout, hidden, rows }) => {
-  const { chunk, numChunks, numBlocks, scaleBytes, offset, zeroPoint } = layout as StorageLayout
+  const { chunk, numChunks, scaleBytes, offset, zeroPoint } = layout as StorageLayout
   const { tile, subgroup } = tuning
-  // Chunks of a load: a block of quants is 16 or more, which share the load of their scale.
-  const span = numBlocks > 0 ? 2 : 1
+  const span = chunksPerLoad(layout as StorageLayout)
   const lanes = chooseLanes(tuning, Math.ceil(numChunks / span))
   const walk = chooseWalk(tuning, layout)
   // As many tokens as a thread may take without idling a part of the workgroup.

@@ -51,6 +51,16 @@ export const CHUNK_BYTES: Record<ChunkFormat, number> = {
 }
 
 /**
+ * Chunks that a thread loads at once: two of quants, as a block of them is 16 or more, and they share the load of its scale.
+ *
+ * @param layout - Layout of the weights.
+ * @returns Chunks; rows of quants are whole loads.
+ */
+export function chunksPerLoad({ numBlocks }: StorageLayout): number {
+  return numBlocks > 0 ? 2 : 1
+}
+
+/**
  * Layout of a shard on the GPU.
  *
  * @param shard - Checked by core.

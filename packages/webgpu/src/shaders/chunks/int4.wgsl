@@ -1,23 +1,10 @@
 // Weights stored as nibbles, the lower first, one scale a block.
 
-alias WeightWord = vec2<u32>;
+alias Words = vec2<u32>;
 const QUANT_BITS: u32 = 4u;
 
-alias Words = vec2<u32>;
-
-fn load_words(row: u32, load: u32) -> Words {
-  return weight[row * shard.row_words + load];
-}
-
-// A nibble stays where it is in its half of the word: as 16^k times its value. States are divided by as much instead, for
-// all tokens at once and without rounding.
+// A nibble stays where it is in its half of the word: as 16^k times its value.
 const WEIGHT_UNITS: vec4<f32> = vec4<f32>(1.0, 16.0, 256.0, 4096.0);
-const WEIGHT_ONE: Chunk = Chunk(WEIGHT_UNITS, WEIGHT_UNITS);
-
-fn scale_states(states: Chunk) -> Chunk {
-  let scales = vec4<f32>(1.0, 0.0625, 0.00390625, 0.000244140625);
-  return Chunk(states.low * scales, states.high * scales);
-}
 
 // The bits of 2^23 plus a whole number below 2^23 are those of 2^23 with the number's: no conversion from integers.
 fn nibbles_of(word: u32) -> vec4<f32> {

@@ -1,23 +1,10 @@
 // Weights stored as unsigned bytes, one scale a block.
 
-alias WeightWord = vec4<u32>;
+alias Words = vec4<u32>;
 const QUANT_BITS: u32 = 8u;
 
-alias Words = vec4<u32>;
-
-fn load_words(row: u32, load: u32) -> Words {
-  return weight[row * shard.row_words + load];
-}
-
-// Bytes stay where they are in their half of the word, the second of each as 256 times its value; states are divided by
-// as much instead, as in int4.wgsl.
+// Bytes stay where they are in their half of the word, the second of each as 256 times its value.
 const WEIGHT_UNITS: vec4<f32> = vec4<f32>(1.0, 256.0, 1.0, 256.0);
-const WEIGHT_ONE: Chunk = Chunk(WEIGHT_UNITS, WEIGHT_UNITS);
-
-fn scale_states(states: Chunk) -> Chunk {
-  let scales = vec4<f32>(1.0, 0.00390625, 1.0, 0.00390625);
-  return Chunk(states.low * scales, states.high * scales);
-}
 
 fn bytes_of(word: u32) -> vec4<f32> {
   let bits = vec4<u32>(vec2<u32>(word), vec2<u32>(word >> 16u)) & vec4<u32>(255u, 65280u, 255u, 65280u);

@@ -8,7 +8,7 @@ struct Shard {
   num_tokens: u32,
   // Chunks of eight elements in a row.
   num_chunks: u32,
-  // In elements of the weight buffer.
+  // In loads of the product.
   row_words: u32,
   // log2 of the chunks in a block, and blocks in a row.
   block_shift: u32,

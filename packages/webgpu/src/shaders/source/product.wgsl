@@ -2,9 +2,10 @@
 // elements that lie LANES loads apart, then across the threads in the order of a butterfly: an order that depends on hiddenSize
 // and the adapter alone, so a row's logits are the same bits in every batch and tile.
 //
-// A file of chunks/ gives WeightWord, Words (the bits of a load), load_words(), widen(), WEIGHT_ONE, scale_states() and
-// QUANT_BITS; one of hidden/ gives HiddenWord and load_hidden(). The prelude gives LANES, TOKENS, UNROLL, SPAN, ROWS, TILE,
-// WORKGROUP, SUBGROUP, NUM_CHUNKS, SCALE_F32, OFFSET_FORMAT, ZERO_POINT and those of planSums() in src/kernels.ts.
+// A file of chunks/ gives Words (the bits of a load), widen(), QUANT_BITS, and WEIGHT_UNITS: what 1 is widened to at each
+// place of half a chunk; one of hidden/ gives HiddenWord and load_hidden(). The prelude gives LANES, TOKENS, UNROLL, SPAN,
+// ROWS, TILE, WORKGROUP, SUBGROUP, NUM_CHUNKS, SCALE_F32, OFFSET_FORMAT, ZERO_POINT and those of planSums() in
+// src/kernels.ts.
 //
 // src/kernel.ts repeats the lines between #for and #end, and computes what stands in $(). So sums and weights are plain
 // variables: drivers do not always take loops over arrays apart, and then keep the arrays in memory.
@@ -15,7 +16,7 @@ const OFFSET_PACKED: u32 = 1u;
 const OFFSET_FLOAT: u32 = 2u;
 
 @group(0) @binding(2) var<storage, read> hidden: array<HiddenWord>;
-@group(0) @binding(3) var<storage, read> weight: array<WeightWord>;
+@group(0) @binding(3) var<storage, read> weight: array<Words>;
 @group(0) @binding(4) var<storage, read> scales: array<u32>;
 @group(0) @binding(5) var<storage, read> zero_points: array<u32>;
 
@@ -75,6 +76,15 @@ fn load_offset(row: u32, load: u32) -> f32 {
   return half_at(zero_points[block >> 1u], block);
 }
 
+// States for widened weights: divided by their units, for all tokens at once. Units are powers of two: nothing is rounded.
+fn scale_states(states: Chunk) -> Chunk {
+  if (QUANT_BITS == 0u) {
+    return states;
+  }
+  let scales = 1.0 / WEIGHT_UNITS;
+  return Chunk(states.low * scales, states.high * scales);
+}
+
 fn multiply_add(weights: Chunk, states: Chunk, start: f32) -> f32 {
   var sum = fma(weights.low.x, states.low.x, start);
   sum = fma(weights.low.y, states.low.y, sum);
@@ -91,7 +101,7 @@ fn sum_states(states: Chunk) -> f32 {
   if (OFFSET_FORMAT != OFFSET_FLOAT) {
     return 0.0;
   }
-  return multiply_add(WEIGHT_ONE, states, 0.0);
+  return multiply_add(Chunk(WEIGHT_UNITS, WEIGHT_UNITS), states, 0.0);
 }
 
 // Adds the product of a chunk to a sum; the states are those of scale_states().
@@ -174,7 +184,7 @@ fn fill_tile(tile: u32, first_task: u32, local: u32) {
       #for u UNROLL
       let load_$u = bounded_load(first_load + $uu * LANES);
       #for t TOKENS
-      let words_$t_$u = load_words(row_$t, load_$u);
+      let words_$t_$u = weight[row_$t * shard.row_words + load_$u];
       let scale_$t_$u = load_scale(row_$t, load_$u);
       #end
       #end
