@@ -3,9 +3,9 @@
  * files that it includes, each once, and itself.
  *
  * Files of `src/shaders` and `src/shaders/ranking` are kernels; those of other folders are parts that kernels include or
- * that a pipeline chooses. What lies in `src/shaders/ranking` goes into `src/ranking/shaders.generated.ts`, which is
- * loaded where it is wanted, all else into `src/shaders.generated.ts`. `src/shader-names.generated.ts` has the names
- * that were shortened.
+ * that a pipeline chooses. What lies in `src/shaders/ranking` and `src/shaders/quantised` goes into
+ * `src/ranking/shaders.generated.ts` and `src/quantised/shaders.generated.ts`, which are loaded where they are wanted,
+ * all else into `src/shaders.generated.ts`. `src/shader-names.generated.ts` has the names that were shortened.
  */
 import { existsSync, readdirSync, readFileSync, renameSync, writeFileSync } from 'node:fs'
 import { dirname, join, relative } from 'node:path'
@@ -15,7 +15,7 @@ import { chooseNames, renameWgsl, stripWgsl } from './minify-wgsl.mjs'
 const root = fileURLToPath(new URL('..', import.meta.url))
 const folder = join(root, 'src/shaders')
 const BANNER = '// Made by scripts/build-shaders.mjs; not committed.\n\n'
-const LATER = 'ranking/'
+const LATER = ['ranking/', 'quantised/']
 
 const files = readdirSync(folder, { recursive: true, encoding: 'utf8' })
   .map((name) => name.replaceAll('\\', '/'))
@@ -29,9 +29,12 @@ const texts = new Map(
   files.map((name, i) => [name, renameWgsl(/** @type {string} */ (stripped[i]), names)]),
 )
 
-const isLater = (/** @type {string} */ name) => name.startsWith(LATER)
-writeModule('shaders.generated.ts', '', (name) => !isLater(name))
-writeModule('ranking/shaders.generated.ts', '../shaders.generated.ts', isLater)
+writeModule('shaders.generated.ts', '', (name) => !LATER.some((part) => name.startsWith(part)))
+for (const part of LATER) {
+  writeModule(`${part}shaders.generated.ts`, '../shaders.generated.ts', (name) =>
+    name.startsWith(part),
+  )
+}
 writeChanged(
   'shader-names.generated.ts',
   `${BANNER}/** Names in the shaders that a device gets, and what the sources call them. */\n` +
@@ -83,8 +86,7 @@ function writeChanged(output, text) {
 
 /** @param {string} name */
 function constantOf(name) {
-  return name
-    .replace(LATER, '')
+  return LATER.reduce((rest, part) => rest.replace(part, ''), name)
     .replace(/\.wgsl$/, '')
     .replaceAll('/', '_')
     .toUpperCase()

@@ -8,18 +8,15 @@ import type { BufferRange } from './buffer-range.ts'
 import type { DeviceState } from './device-state.ts'
 import { BUFFER_USAGE } from './gpu-constants.ts'
 import { checkGpuWeight, type GpuWeight, tryBinding } from './gpu-weight.ts'
-import {
-  CHUNK_BYTES,
-  chunksPerLoad,
-  convertRows,
-  type StorageLayout,
-  storageLayout,
-} from './storage.ts'
+import { CHUNK_BYTES, chunksPerLoad, type StorageLayout, storageLayout } from './storage.ts'
 import type { Tuning } from './tuning.ts'
+import { loadWeightFormat, type WeightFormat } from './weight-format.ts'
 
 /** Rows of the vocabulary that one dispatch works on. */
 export interface HeadPiece {
   layout: StorageLayout | 'logits'
+  /** The file that reads the weights, behind its includes; empty for logits. */
+  chunkSources: readonly string[]
   weight: BufferRange
   scales: BufferRange
   offsets: BufferRange
@@ -93,6 +90,7 @@ export function rowsPerPiece(
  * @throws {RangeError} when kernels cannot read a caller's buffer as it lies.
  * @throws {WebGpuError} when a caller's buffer is another device's, or destroyed.
  * @throws {OutOfMemoryError} when the GPU has not enough memory.
+ * @throws {ModuleLoadError} when the file for quantised heads does not load; a later call may.
  * @throws {UnsupportedDeviceError} when not even one row fits a binding.
  * @throws {DeviceLostError} when the device is lost.
  */
@@ -113,13 +111,14 @@ export async function uploadHead(
       const { limits } = state.device
       const ready = ArrayBuffer.isView(shard.data) ? null : checkGpuWeight(shard, layout, limits)
       const maxRows = rowsPerPiece(layout, limits, state.tuning.tile)
+      const format = await loadWeightFormat(layout)
       for (let start = 0; start < shard.vocabSize; start += maxRows) {
         const numTokens = Math.min(maxRows, shard.vocabSize - start)
         const place = { start, numTokens, numTiles }
         const piece =
           ready === null
-            ? await uploadPiece(state, shard, layout, place, buffers)
-            : await bindPiece(state, shard.vocabStart, layout, place, ready, buffers)
+            ? await uploadPiece(state, shard, layout, format, place, buffers)
+            : await bindPiece(state, shard.vocabStart, layout, format, place, ready, buffers)
         pieces.push(piece)
         numTiles += piece.numTiles
         if (ready === null) byteLength += piece.weight.size
@@ -142,6 +141,7 @@ async function uploadPiece(
   state: DeviceState,
   shard: CheckedShard,
   layout: StorageLayout,
+  format: WeightFormat,
   place: { start: number; numTokens: number; numTiles: number },
   buffers: GPUBuffer[],
 ): Promise<HeadPiece> {
@@ -176,7 +176,8 @@ async function uploadPiece(
   const rowsAtOnce = uploadRows(layout)
   for (let row = 0; row < numTokens; row += rowsAtOnce) {
     const rows = Math.min(rowsAtOnce, numTokens - row)
-    const part = await convertRows(shard, layout, start + row, rows)
+    const source = sourceRows(shard, start + row, rows)
+    const part = format.convertRows(shard, layout, source, start + row, rows)
     const upload = state.capture(ACTION, () => {
       write(device, weight, row * rowBytes.weight, part.weight)
       if (part.scales !== null) write(device, scales, row * rowBytes.scales, part.scales)
@@ -185,7 +186,10 @@ async function uploadPiece(
     await upload.checked
   }
   const range = (buffer: GPUBuffer): BufferRange => ({ buffer, offset: 0, size: buffer.size })
-  return { ...value.piece, weight: range(weight), scales: range(scales), offsets: range(offsets) }
+  return {
+    ...{ ...value.piece, chunkSources: format.chunkSources },
+    ...{ weight: range(weight), scales: range(scales), offsets: range(offsets) },
+  }
 }
 
 /** The piece over a part of a caller's buffer; allocates what kernels bind beside it. */
@@ -193,6 +197,7 @@ async function bindPiece(
   state: DeviceState,
   vocabStart: number,
   layout: StorageLayout,
+  format: WeightFormat,
   place: { start: number; numTokens: number; numTiles: number },
   { buffer, offset }: GpuWeight,
   buffers: GPUBuffer[],
@@ -209,7 +214,15 @@ async function bindPiece(
     return { piece, unused: { buffer: unused, offset: 0, size: 16 } }
   })
   await checked
-  return { ...value.piece, weight, scales: value.unused, offsets: value.unused }
+  const { chunkSources } = format
+  return { ...value.piece, chunkSources, weight, scales: value.unused, offsets: value.unused }
+}
+
+/** The caller's bytes of rows, counted from the start of the shard; data is in memory. */
+function sourceRows({ data, vocabSize }: CheckedShard, firstRow: number, numRows: number) {
+  const { buffer, byteOffset, byteLength } = data as Float32Array | Uint16Array | Uint8Array
+  const rowBytes = byteLength / vocabSize
+  return new Uint8Array(buffer, byteOffset + firstRow * rowBytes, numRows * rowBytes)
 }
 
 /** Rows of one upload: a multiple of 4, so that every part begins at a whole word. */
@@ -236,7 +249,7 @@ function describePiece(
   layout: StorageLayout | 'logits',
   vocabStart: number,
   { numTokens, numTiles }: { numTokens: number; numTiles: number },
-): Omit<HeadPiece, 'weight' | 'scales' | 'offsets'> {
+): Omit<HeadPiece, 'chunkSources' | 'weight' | 'scales' | 'offsets'> {
   // As `Shard` of src/shaders/include/tile.wgsl.
   const words = new Uint32Array(8)
   words.set([vocabStart, numTokens])
@@ -282,8 +295,9 @@ export async function logitsHead(state: DeviceState, vocabSize: number): Promise
     unused.destroy()
     piece.uniform.destroy()
   }
+  const logits = { ...piece, chunkSources: [], weight: range, scales: range, offsets: range }
   return {
-    ...{ pieces: [{ ...piece, weight: range, scales: range, offsets: range }], tuning },
+    ...{ pieces: [logits], tuning },
     ...{ numTiles: piece.numTiles, numChunks: 0, hiddenSize: 0, vocabSize, byteLength: 0, destroy },
   }
 }

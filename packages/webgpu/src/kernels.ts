@@ -6,11 +6,6 @@
 import type { NoiseScheme } from '@flashsampling/core'
 import type { Kernel } from './kernel.ts'
 import {
-  CHUNKS_BF16,
-  CHUNKS_F16,
-  CHUNKS_F32,
-  CHUNKS_INT4,
-  CHUNKS_INT8,
   HIDDEN_F16,
   HIDDEN_F32,
   MERGE_SAMPLE,
@@ -20,7 +15,7 @@ import {
   SUBGROUPS_SHUFFLE,
   TILE_SAMPLE,
 } from './shaders.generated.ts'
-import { type ChunkFormat, chunksPerLoad, type StorageLayout } from './storage.ts'
+import { chunksPerLoad, type StorageLayout } from './storage.ts'
 import { chooseLanes, type Tuning, type Walk } from './tuning.ts'
 
 /** Storage of hidden states or logits in GPU memory. */
@@ -41,6 +36,8 @@ export interface TileVariant {
   tuning: Tuning
   /** Storage of the weights; `logits` where these are in memory already. */
   layout: StorageLayout | 'logits'
+  /** The file that reads the weights, behind its includes; empty for logits. */
+  chunkSources: readonly string[]
   /** Storage of the hidden states or logits. */
   hidden: HiddenFormat
   /** Rows of a workgroup. */
@@ -54,14 +51,6 @@ export interface TileVariant {
 export type TileSource = (
   variant: TileVariant,
 ) => Pick<Kernel, 'sources' | 'constants' | 'usesSubgroups'>
-
-const CHUNKS: Record<ChunkFormat, readonly string[]> = {
-  f32: CHUNKS_F32,
-  f16: CHUNKS_F16,
-  bf16: CHUNKS_BF16,
-  int8: CHUNKS_INT8,
-  int4: CHUNKS_INT4,
-}
 
 const OFFSET_NUMBERS = { constant: 0, packed: 1, float: 2 } as const
 
@@ -134,10 +123,12 @@ export function chooseWalk(tuning: Tuning, layout: StorageLayout | 'logits'): Wa
 }
 
 /** Raw logits by products of hidden states and weights; the layout is that of the weights. */
-export const productSource: TileSource = ({ tuning, layout, hidden, rows }) => {
-  const { chunk, numChunks, scaleBytes, offset, zeroPoint } = layout as StorageLayout
+export const productSource: TileSource = (variant) => {
+  const { tuning, chunkSources, hidden, rows } = variant
+  const layout = variant.layout as StorageLayout
+  const { numChunks, scaleBytes, offset, zeroPoint } = layout
   const { tile, subgroup } = tuning
-  const span = chunksPerLoad(layout as StorageLayout)
+  const span = chunksPerLoad(layout)
   const lanes = chooseLanes(tuning, Math.ceil(numChunks / span))
   const walk = chooseWalk(tuning, layout)
   // As many tokens as a thread may take without idling a part of the workgroup.
@@ -145,7 +136,7 @@ export const productSource: TileSource = ({ tuning, layout, hidden, rows }) => {
   const tokens = Math.max(1, Math.min(walk.tokens, most))
   return {
     sources: [
-      ...CHUNKS[chunk],
+      ...chunkSources,
       ...(hidden === 'f16' ? HIDDEN_F16 : HIDDEN_F32),
       ...(subgroup > 1 ? SUBGROUPS_SHUFFLE : SUBGROUPS_NONE),
       ...SOURCE_PRODUCT,

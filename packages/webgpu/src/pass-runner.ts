@@ -118,7 +118,9 @@ export class PassRunner {
       isListed,
     } as const
     const kernels = await Promise.all(
-      pieces.map(({ layout }) => this.compile(kernel({ ...common, layout }))),
+      pieces.map(({ layout, chunkSources }) =>
+        this.compile(kernel({ ...common, layout, chunkSources })),
+      ),
     )
     return { rows: numRows, numTasks: tasks.length, kernels }
   }

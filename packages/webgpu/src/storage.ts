@@ -1,13 +1,12 @@
 /**
- * How each storage format of a head lies in GPU memory, and the conversion from the bytes that callers hold.
+ * How each storage format of a head lies in GPU memory.
  *
  * On the GPU a row is a whole number of chunks of eight elements. Quants, scales and offsets lie in buffers of their
  * own, so that every load is aligned; the blocks of GGUF files, whose scales stand between the quants, are taken apart.
  *
  * @module
  */
-import { type CheckedShard, STORAGE_FORMATS } from '@flashsampling/core'
-import { ModuleLoadError } from './errors.ts'
+import type { CheckedShard } from '@flashsampling/core'
 
 /** Bits of a stored weight: which shader reads it. */
 export type ChunkFormat = 'f32' | 'f16' | 'bf16' | 'int8' | 'int4'
@@ -32,13 +31,6 @@ export interface StorageLayout {
   zeroPoint: number
   /** Bytes of a row in the buffer of zero points or offsets. */
   offsetRowBytes: number
-}
-
-/** Rows in GPU layout. */
-export interface ConvertedRows {
-  weight: Uint8Array
-  scales: Uint8Array | null
-  offsets: Uint8Array | null
 }
 
 /** Bytes of a chunk of eight elements. */
@@ -123,44 +115,4 @@ function narrowLayout(shard: CheckedShard): StorageLayout {
       }
     }
   }
-}
-
-/**
- * Converts rows of a shard whose data is in memory.
- *
- * @param shard - Checked by core.
- * @param layout - Its layout on the GPU.
- * @param firstRow - First row, counted from the start of the shard.
- * @param numRows - Rows.
- * @returns The bytes of the rows; views of the caller's memory where nothing has to change.
- * @throws {ModuleLoadError} when the file that takes quantised rows apart does not load; a later call may.
- */
-export async function convertRows(
-  shard: CheckedShard,
-  layout: StorageLayout,
-  firstRow: number,
-  numRows: number,
-): Promise<ConvertedRows> {
-  const { dtype, hiddenSize } = shard
-  const data = shard.data as Float32Array | Uint16Array | Uint8Array
-  const sourceRowBytes = data.byteLength / shard.vocabSize
-  const bytes = new Uint8Array(
-    data.buffer,
-    data.byteOffset + firstRow * sourceRowBytes,
-    numRows * sourceRowBytes,
-  )
-  if (layout.numBlocks > 0) {
-    const { quantisedRows } = await import('./quantised-rows.ts').catch((cause: unknown) => {
-      throw new ModuleLoadError('quantised heads', { cause })
-    })
-    return quantisedRows(shard, layout, bytes, firstRow, numRows)
-  }
-  if (sourceRowBytes === layout.rowBytes) return { weight: bytes, scales: null, offsets: null }
-  const weight = new Uint8Array(numRows * layout.rowBytes)
-  const elementBytes = STORAGE_FORMATS[dtype].blockBytes
-  for (let row = 0; row < numRows; row++) {
-    const at = row * sourceRowBytes
-    weight.set(bytes.subarray(at, at + hiddenSize * elementBytes), row * layout.rowBytes)
-  }
-  return { weight, scales: null, offsets: null }
 }

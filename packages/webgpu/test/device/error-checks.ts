@@ -231,7 +231,7 @@ export const ERROR_CHECKS: readonly Check[] = [
       const runner = new PassRunner(state, head, logitsSource, 'flash')
       const kernel = tileSampleKernel({
         ...{ source: logitsSource, tuning: head.tuning, layout: 'logits', hidden: 'f32', rows: 1 },
-        ...{ noiseScheme: 'flash', isListed: false },
+        ...{ chunkSources: [], noiseScheme: 'flash', isListed: false },
       })
       // Without the file that gives fill_tile().
       const broken = { ...kernel, sources: kernel.sources.slice(0, -1) }

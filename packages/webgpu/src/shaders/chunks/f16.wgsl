@@ -1,8 +1,8 @@
 // Weights stored as fp16, widened without the feature shader-f16.
 
+#include "../include/dense.wgsl"
+
 alias Words = vec4<u32>;
-const QUANT_BITS: u32 = 0u;
-const WEIGHT_UNITS: vec4<f32> = vec4<f32>(1.0);
 
 fn widen(words: Words, part: u32, zero_point: f32) -> Chunk {
   return Chunk(

@@ -2,23 +2,15 @@
 // elements that lie LANES loads apart, then across the threads in the order of a butterfly: an order that depends on hiddenSize
 // and the adapter alone, so a row's logits are the same bits in every batch and tile.
 //
-// A file of chunks/ gives Words (the bits of a load), widen(), QUANT_BITS, and WEIGHT_UNITS: what 1 is widened to at each
-// place of half a chunk; one of hidden/ gives HiddenWord and load_hidden(). The prelude gives LANES, TOKENS, UNROLL, SPAN,
-// ROWS, TILE, WORKGROUP, SUBGROUP, NUM_CHUNKS, SCALE_F32, OFFSET_FORMAT, ZERO_POINT and those of planSums() in
-// src/kernels.ts.
+// A file of chunks/ or quantised/ gives Words (the bits of a load), widen(), and how scales and offsets of its blocks come
+// into a product; one of hidden/ gives HiddenWord and load_hidden(). The prelude gives LANES, TOKENS, UNROLL, SPAN, ROWS,
+// TILE, WORKGROUP, SUBGROUP, NUM_CHUNKS, SCALE_F32, OFFSET_FORMAT, ZERO_POINT and those of planSums() in src/kernels.ts.
 //
 // src/kernel.ts repeats the lines between #for and #end, and computes what stands in $(). So sums and weights are plain
 // variables: drivers do not always take loops over arrays apart, and then keep the arrays in memory.
 
-// What is subtracted from a quant: a constant, packed zero points, or an offset in units of the weight.
-const OFFSET_CONSTANT: u32 = 0u;
-const OFFSET_PACKED: u32 = 1u;
-const OFFSET_FLOAT: u32 = 2u;
-
 @group(0) @binding(2) var<storage, read> hidden: array<HiddenWord>;
 @group(0) @binding(3) var<storage, read> weight: array<Words>;
-@group(0) @binding(4) var<storage, read> scales: array<u32>;
-@group(0) @binding(5) var<storage, read> zero_points: array<u32>;
 
 // Eight consecutive elements.
 struct Chunk {
@@ -27,63 +19,6 @@ struct Chunk {
 }
 
 var<workgroup> exchange: array<f32, WORKGROUP>;
-
-fn half_at(words: u32, index: u32) -> f32 {
-  let pair = unpack2x16float(words);
-  return select(pair.x, pair.y, (index & 1u) == 1u);
-}
-
-fn block_of(load: u32) -> u32 {
-  return (load * SPAN) >> shard.block_shift;
-}
-
-// Scale of a load's block; 1 where weights have none.
-fn load_scale(row: u32, load: u32) -> f32 {
-  if (QUANT_BITS == 0u) {
-    return 1.0;
-  }
-  let block = row * shard.num_blocks + block_of(load);
-  if (SCALE_F32) {
-    return bitcast<f32>(scales[block]);
-  }
-  return half_at(scales[block >> 1u], block);
-}
-
-// What is subtracted from the quants of a load, before they are scaled.
-fn load_zero_point(row: u32, load: u32) -> f32 {
-  if (OFFSET_FORMAT == OFFSET_PACKED) {
-    let block_in_row = block_of(load);
-    if (QUANT_BITS == 4u) {
-      let byte = row * shard.zero_point_bytes + (block_in_row >> 1u);
-      let bits = zero_points[byte >> 2u] >> ((byte & 3u) * 8u);
-      return f32((bits >> ((block_in_row & 1u) * 4u)) & 15u);
-    }
-    let byte = row * shard.zero_point_bytes + block_in_row;
-    return f32((zero_points[byte >> 2u] >> ((byte & 3u) * 8u)) & 255u);
-  }
-  return ZERO_POINT;
-}
-
-// What is added to the scaled quants of a load, in units of the weight.
-fn load_offset(row: u32, load: u32) -> f32 {
-  if (OFFSET_FORMAT != OFFSET_FLOAT) {
-    return 0.0;
-  }
-  let block = row * shard.num_blocks + block_of(load);
-  if (SCALE_F32) {
-    return bitcast<f32>(zero_points[block]);
-  }
-  return half_at(zero_points[block >> 1u], block);
-}
-
-// States for widened weights: divided by their units, for all tokens at once. Units are powers of two: nothing is rounded.
-fn scale_states(states: Chunk) -> Chunk {
-  if (QUANT_BITS == 0u) {
-    return states;
-  }
-  let scales = 1.0 / WEIGHT_UNITS;
-  return Chunk(states.low * scales, states.high * scales);
-}
 
 fn multiply_add(weights: Chunk, states: Chunk, start: f32) -> f32 {
   var sum = fma(weights.low.x, states.low.x, start);
@@ -94,26 +29,6 @@ fn multiply_add(weights: Chunk, states: Chunk, start: f32) -> f32 {
   sum = fma(weights.high.y, states.high.y, sum);
   sum = fma(weights.high.z, states.high.z, sum);
   return fma(weights.high.w, states.high.w, sum);
-}
-
-// Sum of a chunk's states, for offsets; those of scale_states().
-fn sum_states(states: Chunk) -> f32 {
-  if (OFFSET_FORMAT != OFFSET_FLOAT) {
-    return 0.0;
-  }
-  return multiply_add(Chunk(WEIGHT_UNITS, WEIGHT_UNITS), states, 0.0);
-}
-
-// Adds the product of a chunk to a sum; the states are those of scale_states().
-fn accumulate(weights: Chunk, states: Chunk, scale: f32, total: f32, offset: f32, start: f32) -> f32 {
-  if (QUANT_BITS == 0u) {
-    return multiply_add(weights, states, start);
-  }
-  let sum = fma(multiply_add(weights, states, 0.0), scale, start);
-  if (OFFSET_FORMAT != OFFSET_FLOAT) {
-    return sum;
-  }
-  return fma(total, offset, sum);
 }
 
 // Sum over the LANES threads of a dot product; every one of them gets it.

@@ -1,5 +1,7 @@
 // Weights stored as unsigned bytes, one scale a block.
 
+#include "include/blocks.wgsl"
+
 alias Words = vec4<u32>;
 const QUANT_BITS: u32 = 8u;
 

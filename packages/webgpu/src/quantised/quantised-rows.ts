@@ -1,10 +1,11 @@
 /**
- * Rows of quantised heads in GPU layout: loaded when a head wants it, as pages with dense heads do without.
+ * Rows of quantised heads in GPU layout.
  *
  * @module
  */
 import { type CheckedShard, f16ToNumber, STORAGE_FORMATS } from '@flashsampling/core'
-import { CHUNK_BYTES, type ConvertedRows, type StorageLayout } from './storage.ts'
+import { CHUNK_BYTES, type StorageLayout } from '../storage.ts'
+import type { ConvertedRows } from '../weight-format.ts'
 
 /**
  * Takes the quants, scales and offsets of rows apart.

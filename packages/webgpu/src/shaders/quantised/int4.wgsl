@@ -1,5 +1,7 @@
 // Weights stored as nibbles, the lower first, one scale a block.
 
+#include "include/blocks.wgsl"
+
 alias Words = vec2<u32>;
 const QUANT_BITS: u32 = 4u;
 
