@@ -9,9 +9,6 @@ import { readJson, repositoryRoot } from '../lib/workspace.mjs'
 /** Most that a page may download before its first plain draw, beside Vite's own loader: bytes of gzip. */
 const PLAIN_LIMIT = 20_000
 
-/** The same for a page that goes through `createSampler()` of core, which also chooses among backends. */
-const BACKEND_LIMIT = 21_000
-
 const CHROMIUM = [
   process.env.FLASHSAMPLING_CHROMIUM,
   '/usr/bin/chromium',
@@ -107,9 +104,10 @@ export async function useInPage({ version, folder, registry, step }) {
       `  ${name}: ${kilobytes(bytes)} of gzip before the first plain draw ` +
         `(${kilobytes(plain.bytes)} with Vite's loader), ${kilobytes(all.bytes - loaderBytes)} with every part`,
     )
-    const limit = name.startsWith('createWebGpuBackend') ? BACKEND_LIMIT : PLAIN_LIMIT
-    if (bytes >= limit) {
-      throw new Error(`A plain draw with ${name} downloads ${bytes} bytes: the limit is ${limit}`)
+    if (bytes >= PLAIN_LIMIT) {
+      throw new Error(
+        `A plain draw with ${name} downloads ${bytes} bytes: the limit is ${PLAIN_LIMIT}`,
+      )
     }
     if (CHROMIUM === undefined) {
       console.log('  not run: no Chromium found; install it or set FLASHSAMPLING_CHROMIUM')
