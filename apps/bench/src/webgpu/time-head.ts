@@ -43,14 +43,16 @@ export async function timeHead({ device, job, foreign, emit }: TimeHeadOptions):
   const deviceClass = classOf(facts)
   // The clock of a software adapter is that of the process.
   const meter = new GpuMeter(device, { isTimed: !facts.isSoftware })
-  emit({ kind: 'step', text: `${job.shape.name} ${job.dtype}: loading` })
+  const where = `${job.shape.name} ${job.dtype}`
+  const step = (text: string): void => emit({ kind: 'step', text: `${where}: ${text}` })
+  step('making weights')
   const head = makeWebGpuHead(job.shape, job.dtype)
   const context = { device, deviceClass, head, batchSizes: job.batchSizes }
   const own = new GpuContenders(context)
   const contenders: WebGpuContender[] = []
-  const where = `${job.shape.name} ${job.dtype}`
   for (const name of job.contenders) {
     if (name === 'read-ceiling') continue
+    step(`loading ${name}`)
     try {
       const contender = (await own.create(name)) ?? (await foreign(name, context))
       if (contender !== null) contenders.push(contender)
@@ -63,11 +65,13 @@ export async function timeHead({ device, job, foreign, emit }: TimeHeadOptions):
   const ceiling = await ReadCeiling.create(device, Math.max(evicted, ...bytes), deviceClass)
   for (const length of bytes) await ceiling.prepare(length)
   const evict = facts.isSoftware ? makeProcessorEviction() : await makeEviction(ceiling, evicted)
+  step('products in float64, for checks')
   const references = makeReferences(head, job.batchSizes)
   const bench = { device, job, emit, meter, head, ceiling, evict, references }
+  step('read rate')
   const method = await fastestMethod(bench, bytes[0] as number)
   for (const batchSize of job.batchSizes) {
-    emit({ kind: 'step', text: `${where} B=${batchSize}` })
+    step(`B=${batchSize}`)
     await timeBatch(bench, contenders, batchSize, method)
   }
   for (const contender of contenders) await contender.dispose()
