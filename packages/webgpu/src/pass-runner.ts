@@ -27,6 +27,16 @@ export interface TileKernels {
   kernels: CompiledKernel[]
 }
 
+/** A bind group with what it was made of. */
+interface BoundRanges {
+  layout: GPUBindGroupLayout
+  ranges: readonly BufferRange[]
+  group: GPUBindGroup
+}
+
+/** Few, as a group keeps a caller's buffer from being collected. */
+const KEPT_GROUPS = 16
+
 const ACTION = 'sample tokens'
 
 /** Passes of one head, one after the other, as they share the workspace. */
@@ -36,6 +46,8 @@ export class PassRunner {
   readonly workspace: Workspace
   readonly #state: DeviceState
   readonly #source: TileSource
+  /** Bind groups of the last dispatches: calls mostly bind what the one before did. */
+  readonly #groups: BoundRanges[] = []
 
   /**
    * @param state - The device.
@@ -139,28 +151,30 @@ export class PassRunner {
     encode: (encoder: GPUCommandEncoder, staging: GPUBuffer | null) => void,
   ): Promise<ArrayBuffer> {
     const { device } = this.#state
-    const { value: staging, checked } = this.#state.capture(
+    const mappedBytes = Math.ceil(readBytes / 4) * 4
+    const { value, checked } = this.#state.capture(
       ACTION,
       () => {
-        const buffer = readBytes > 0 ? this.workspace.get('readback', readBytes) : null
+        const staging = readBytes > 0 ? this.workspace.get('readback', readBytes) : null
         const encoder = device.createCommandEncoder({ label: 'flashsampling' })
-        encode(encoder, buffer)
+        encode(encoder, staging)
         device.queue.submit([encoder.finish()])
-        return buffer
+        // Asked for before the errors are known: a turn of the event loop less for each call.
+        return { staging, mapped: staging?.mapAsync(MAP_MODE_READ, 0, mappedBytes) }
       },
       allocated + readBytes,
     )
-    await checked
-    if (staging === null) return new ArrayBuffer(0)
-    const mappedBytes = Math.ceil(readBytes / 4) * 4
-    try {
-      await staging.mapAsync(MAP_MODE_READ, 0, mappedBytes)
-      const copy = staging.getMappedRange(0, mappedBytes).slice(0, readBytes)
-      staging.unmap()
-      return copy
-    } catch (cause) {
-      return this.#state.explain(ACTION, cause)
+    const { staging, mapped } = value
+    const [failed, unmapped] = await Promise.allSettled([checked, mapped])
+    if (failed.status === 'rejected') {
+      staging?.unmap()
+      throw failed.reason
     }
+    if (unmapped.status === 'rejected') return this.#state.explain(ACTION, unmapped.reason)
+    if (staging === null) return new ArrayBuffer(0)
+    const copy = staging.getMappedRange(0, mappedBytes).slice(0, readBytes)
+    staging.unmap()
+    return copy
   }
 
   /** Adds a dispatch over all tiles: one for each piece of the head. */
@@ -186,9 +200,24 @@ export class PassRunner {
     grid: readonly [number, number],
   ): void {
     pass.setPipeline(pipeline)
-    const entries = ranges.map((resource, binding) => ({ binding, resource }))
-    pass.setBindGroup(0, this.#state.device.createBindGroup({ layout, entries }))
+    pass.setBindGroup(0, this.#bind(layout, ranges))
     pass.dispatchWorkgroups(...grid)
+  }
+
+  #bind(layout: GPUBindGroupLayout, ranges: readonly BufferRange[]): GPUBindGroup {
+    const isSame = (range: BufferRange, i: number): boolean => {
+      const { buffer, offset, size } = ranges[i] as BufferRange
+      return range.buffer === buffer && range.offset === offset && range.size === size
+    }
+    const found = this.#groups.find(
+      (group) => group.layout === layout && group.ranges.every(isSame),
+    )
+    if (found !== undefined) return found.group
+    const entries = ranges.map((resource, binding) => ({ binding, resource }))
+    const group = this.#state.device.createBindGroup({ layout, entries })
+    this.#groups.push({ layout, ranges, group })
+    if (this.#groups.length > KEPT_GROUPS) this.#groups.shift()
+    return group
   }
 
   /** Brings a call's words to the GPU. */
@@ -227,6 +256,7 @@ export class PassRunner {
 
   /** Frees the workspace. */
   destroy(): void {
+    this.#groups.length = 0
     this.workspace.destroy()
   }
 }
